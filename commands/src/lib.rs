@@ -1,0 +1,1 @@
+//! Load, decide, append: the write side of the domain.

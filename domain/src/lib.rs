@@ -1,0 +1,1 @@
+//! Aggregates, commands, events, errors and upcasters: pure, no I/O.

@@ -1,0 +1,1 @@
+//! Starts Postgres, Redis and an embedded ClickHouse for a machine that has none running.

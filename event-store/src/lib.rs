@@ -1,0 +1,1 @@
+//! The append lane, the logs, the feed, checkpoints and the vault of personal data.

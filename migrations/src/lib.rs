@@ -1,0 +1,1 @@
+//! All DDL, for Postgres and ClickHouse, and its runner.

@@ -1,0 +1,1 @@
+//! Configuration, telemetry, problem+json and request authentication, for both APIs.

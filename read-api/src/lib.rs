@@ -1,0 +1,1 @@
+//! HTTP out: REST, server-sent events and the embed feed.

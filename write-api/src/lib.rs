@@ -1,0 +1,1 @@
+//! HTTP in: commands, shop webhooks and telemetry.
