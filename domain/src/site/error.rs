@@ -1,0 +1,25 @@
+use crate::error::{DomainError, ErrorKind};
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SiteError {
+    #[error("There is no such site.")]
+    NotRegistered,
+    #[error("This site is already registered with other details.")]
+    AlreadyRegistered,
+}
+
+impl DomainError for SiteError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotRegistered => "site_not_registered",
+            Self::AlreadyRegistered => "site_already_registered",
+        }
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotRegistered => ErrorKind::NotFound,
+            Self::AlreadyRegistered => ErrorKind::Conflict,
+        }
+    }
+}

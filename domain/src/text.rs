@@ -1,0 +1,287 @@
+//! Bounded text: names, labels, titles and ids from outside. Lengths are in Unicode scalar values.
+
+use crate::error::{DomainError, ErrorKind};
+
+/// Why a text was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    #[error("This must not be empty.")]
+    Empty,
+    #[error("This must have at most {max} characters.")]
+    TooLong { max: usize },
+    #[error("This must not contain control characters.")]
+    ControlCharacter,
+    #[error("This must not contain spaces.")]
+    Space,
+}
+
+impl DomainError for TextError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooLong { .. } => "too_long",
+            Self::ControlCharacter => "control_character",
+            Self::Space => "space",
+        }
+    }
+
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+}
+
+/// Trims, and checks that something visible remains, in one line and in `max` characters.
+pub(crate) fn parse_line(raw: &str, max: usize) -> Result<&str, TextError> {
+    let text = raw.trim();
+    if text.chars().any(is_control) {
+        return Err(TextError::ControlCharacter);
+    }
+    if text.chars().all(is_invisible) {
+        return Err(TextError::Empty);
+    }
+    if text.chars().count() > max {
+        return Err(TextError::TooLong { max });
+    }
+    Ok(text)
+}
+
+/// Control characters, line breaks, and the marks that reorder the text around them: a name on a shop's page must
+/// not be able to turn its neighbours around.
+fn is_control(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Allowed inside a text (emoji are joined by some of them), but not alone.
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FE0F}' | '\u{FEFF}'
+        )
+}
+
+/// What of a text from outside can be kept: control characters become spaces, and what is too long ends in "…".
+pub(crate) fn clip(raw: &str, max: usize) -> Option<String> {
+    let spaced: String = raw
+        .chars()
+        .map(|c| if is_control(c) { ' ' } else { c })
+        .collect();
+    let text = spaced.trim();
+    if text.chars().all(is_invisible) {
+        return None;
+    }
+    if text.chars().count() <= max {
+        return Some(text.to_owned());
+    }
+    let head: String = text.chars().take(max - 1).collect();
+    Some(format!("{}…", head.trim_end()))
+}
+
+/// What every value over a string has, given its `parse` and error.
+macro_rules! string_value {
+    ($name:ident, $error:ty) => {
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        crate::text::string_serde!($name, $error);
+    };
+}
+
+/// Writing and reading through `parse`, for a value over a string.
+macro_rules! string_serde {
+    ($name:ident, $error:ty) => {
+        impl std::str::FromStr for $name {
+            type Err = $error;
+
+            fn from_str(text: &str) -> Result<Self, $error> {
+                Self::parse(text)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// A `Debug` that names the type and not the value, for what belongs to a person or is secret.
+macro_rules! hidden_debug {
+    ($($name:ident),*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    )*};
+}
+
+/// A line of text of 1 to `$max` characters, trimmed, without control characters.
+macro_rules! line {
+    ($(#[$docs:meta])* $name:ident, $max:literal) => {
+        $(#[$docs])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            pub const CHARS_MAX: usize = $max;
+
+            /// Trims and checks.
+            pub fn parse(raw: &str) -> Result<Self, crate::text::TextError> {
+                crate::text::parse_line(raw, $max).map(|text| Self(text.to_owned()))
+            }
+        }
+
+        crate::text::string_value!($name, crate::text::TextError);
+    };
+}
+
+/// For lines that come from a shop, where nobody is there to correct them.
+macro_rules! clipped {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// What of a shop's text can be kept: control characters become spaces, what is too long ends
+            /// in "…"; `None` if nothing visible remains. An order is not refused for a long title.
+            pub fn clipped(raw: &str) -> Option<Self> {
+                crate::text::clip(raw, Self::CHARS_MAX).map(Self)
+            }
+        }
+    )*};
+}
+
+pub(crate) use {clipped, hidden_debug, line, string_serde, string_value};
+
+line! {
+    #[derive(Debug)]
+    AccountName, 100
+}
+
+line! {
+    #[derive(Debug)]
+    SiteName, 100
+}
+
+line! {
+    #[derive(Debug)]
+    NotificationName, 100
+}
+
+line! {
+    /// What a merchant calls an API key.
+    #[derive(Debug)]
+    Label, 100
+}
+
+line! {
+    #[derive(Debug)]
+    ProductTitle, 200
+}
+
+clipped!(ProductTitle);
+
+/// What the outside calls something, as text: Shopify's order ids do not fit a JavaScript number.
+///
+/// 1 to 200 visible characters. Not trimmed, since trimming would make two identities one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExternalId(String);
+
+impl ExternalId {
+    pub const CHARS_MAX: usize = 200;
+
+    pub fn parse(raw: &str) -> Result<Self, TextError> {
+        if raw.contains(char::is_whitespace) {
+            return Err(TextError::Space);
+        }
+        if raw.chars().any(|c| is_invisible(c) || is_control(c)) {
+            return Err(TextError::ControlCharacter);
+        }
+        parse_line(raw, Self::CHARS_MAX).map(|text| Self(text.to_owned()))
+    }
+}
+
+string_value!(ExternalId, TextError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_trimmed_and_counted_in_characters() {
+        assert_eq!(SiteName::parse("  Läden \t").unwrap().as_str(), "Läden");
+        assert!(SiteName::parse(&"ä".repeat(100)).is_ok());
+        assert_eq!(
+            SiteName::parse(&"ä".repeat(101)),
+            Err(TextError::TooLong { max: 100 })
+        );
+    }
+
+    #[test]
+    fn a_name_without_anything_visible_is_empty() {
+        for blank in ["", "   ", "\u{200B}", " \u{FEFF}\u{2060} "] {
+            assert_eq!(SiteName::parse(blank), Err(TextError::Empty), "{blank:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_can_neither_break_the_line_nor_turn_text_around() {
+        for bad in ["a\nb", "a\0b", "a\u{2028}b", "a\u{202E}b", "a\u{2066}b"] {
+            assert_eq!(
+                SiteName::parse(bad),
+                Err(TextError::ControlCharacter),
+                "{bad:?}"
+            );
+        }
+        assert!(SiteName::parse("👩\u{200D}🚀 shop").is_ok(), "joined emoji");
+    }
+
+    #[test]
+    fn a_stored_text_goes_through_the_same_check() {
+        assert!(serde_json::from_str::<SiteName>(r#""a\u0000b""#).is_err());
+        let name: SiteName = serde_json::from_str(r#"" Shop ""#).unwrap();
+        assert_eq!(serde_json::to_string(&name).unwrap(), r#""Shop""#);
+    }
+
+    #[test]
+    fn a_long_title_from_a_shop_is_clipped_rather_than_refused() {
+        let title = ProductTitle::clipped(&"x".repeat(300)).unwrap();
+        assert_eq!(title.as_str().chars().count(), 200);
+        assert!(title.as_str().ends_with('…'));
+        assert_eq!(ProductTitle::parse(title.as_str()), Ok(title));
+        assert_eq!(ProductTitle::clipped("a\nb ").unwrap().as_str(), "a b");
+        assert_eq!(ProductTitle::clipped(" \n"), None);
+    }
+
+    #[test]
+    fn an_external_id_is_kept_as_it_is_or_refused() {
+        let id = "gid://shopify/Order/9007199254740993";
+        assert_eq!(ExternalId::parse(id).unwrap().as_str(), id);
+        assert_eq!(ExternalId::parse(""), Err(TextError::Empty));
+        assert_eq!(ExternalId::parse(" 1"), Err(TextError::Space));
+        assert_eq!(
+            ExternalId::parse("1\u{200B}"),
+            Err(TextError::ControlCharacter)
+        );
+        assert_eq!(
+            ExternalId::parse(&"1".repeat(201)),
+            Err(TextError::TooLong { max: 200 })
+        );
+    }
+}
