@@ -1,0 +1,144 @@
+//! The one middleware around every request: id, span, metrics, time limit, panics, problems completed.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderValue, Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt;
+use metrics::{Gauge, counter, gauge, histogram};
+use tracing::{Instrument, Span, field};
+
+use crate::{
+    problem::{self, Problem, ProblemKind},
+    rate_limit::TrustedProxies,
+    request::{RequestContext, X_REQUEST_ID},
+};
+
+/// The label of requests that no route matched: the raw path would be an unbounded label.
+const UNMATCHED: &str = "unmatched";
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edge {
+    pub(super) request_timeout: Duration,
+    pub(super) trusted_proxies: TrustedProxies,
+}
+
+pub(super) async fn handle(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let _in_flight = InFlight::enter();
+    let context = RequestContext::from_headers(request.headers());
+    let method = method_label(request.method());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let path = request.uri().path().to_owned();
+    let span = span(&context, method, route);
+    request.extensions_mut().insert(context.clone());
+    request.extensions_mut().insert(edge.trusted_proxies);
+
+    let response = answer(next.run(request), edge.request_timeout)
+        .instrument(span.clone())
+        .await;
+
+    observe(&span, method, route, &response, started.elapsed());
+    let mut response = problem::complete(response, &path, context.request_id.as_str());
+    let headers = response.headers_mut();
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Some(id) = context.request_id.header_value() {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    response
+}
+
+/// The answer's start, within the time limit; its body may stream for as long as it likes.
+async fn answer(next: impl Future<Output = Response>, timeout: Duration) -> Response {
+    let caught = AssertUnwindSafe(next).catch_unwind();
+    match tokio::time::timeout(timeout, caught).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => Problem::new(ProblemKind::Internal)
+            .internal(anyhow::anyhow!(
+                "a handler panicked: {}",
+                panic_text(&*panic)
+            ))
+            .into_response(),
+        Err(_elapsed) => Problem::new(ProblemKind::RequestTimeout)
+            .internal(anyhow::anyhow!("no answer within {timeout:?}"))
+            .into_response(),
+    }
+}
+
+/// No query strings, headers or bodies: they hold secrets and personal data.
+fn span(context: &RequestContext, method: &'static str, route: &str) -> Span {
+    tracing::info_span!(
+        "request",
+        request.id = %context.request_id,
+        correlation.id = %context.correlation_id,
+        method,
+        route,
+        account.id = field::Empty,
+        status = field::Empty,
+        duration_ms = field::Empty,
+    )
+}
+
+fn observe(span: &Span, method: &'static str, route: &str, response: &Response, took: Duration) {
+    let status = response.status();
+    let duration_ms = took.as_secs_f64() * 1_000.0;
+    span.record("status", status.as_u16());
+    span.record("duration_ms", duration_ms);
+    span.in_scope(|| tracing::debug!("answered"));
+    let route = route.to_owned();
+    counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status.as_str().to_owned())
+        .increment(1);
+    histogram!("http_request_duration_seconds", "method" => method, "route" => route)
+        .record(took.as_secs_f64());
+}
+
+/// Methods are free text in HTTP; a label must not be.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// Counts down when dropped, because a client that hangs up drops the whole request.
+struct InFlight(Gauge);
+
+impl InFlight {
+    fn enter() -> Self {
+        let gauge = gauge!("http_requests_in_flight");
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
