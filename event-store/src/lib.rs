@@ -1,1 +1,27 @@
-//! The append lane, the logs, the feed, checkpoints and the vault of personal data.
+//! The event store: one append lane into one ordered log, the telemetry log beside it, the feed that reads them, the
+//! checkpoints of those who read, and the vault that keeps personal data sealed.
+//!
+//! **Owns** schema `es` at run time and the keys of data subjects. **Must not know** what an event means: no word of
+//! the domain stands here, aggregates come in through the traits of `cqrs_es`.
+
+mod append;
+mod bucket;
+mod checkpoint;
+mod cqrs;
+mod feed;
+mod lane;
+mod pool;
+mod store;
+mod telemetry;
+mod token;
+pub mod vault;
+
+pub use append::{Append, AppendError, Appended, NewEvent, Origin};
+pub use bucket::{BUCKETS, Bucket, SHARDS, Shard};
+pub use checkpoint::{CheckpointError, Checkpoints, Intent};
+pub use cqrs::{AggregateStore, Loaded, Scope, encode};
+pub use feed::{EventLog, FeedError, Log, Positioned, Reader};
+pub use pool::{Role, connect};
+pub use store::{RecordedEvent, Store, StoreError, StoredCommand, StreamHead, StreamId};
+pub use telemetry::{Collected, NewTelemetry, TelemetryEvent, TelemetryLane, TelemetryLog};
+pub use token::{LogName, Token, TokenError};

@@ -1,0 +1,238 @@
+//! One call of `es.append` for many commands, and what is done when it fails.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::{Append, AppendError, Appended};
+
+/// How often a lost connection is followed up before the caller is told, and the pause before each further try.
+const RESOLVE_ATTEMPTS: u32 = 5;
+const RESOLVE_PAUSE: Duration = Duration::from_millis(200);
+
+pub(crate) struct AppendFlush {
+    pool: PgPool,
+}
+
+type Outcome = Result<Appended, AppendError>;
+
+/// What a failed call says about its commands.
+enum Failure {
+    /// The connection broke: they may have been appended.
+    Lost,
+    /// One of them holds a value that the database refuses: none was appended.
+    Data,
+    /// None was appended, and it was nobody's fault.
+    Refused,
+}
+
+impl AppendFlush {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    pub(super) async fn append_all(&self, items: &[Append]) -> Vec<Outcome> {
+        let mut outcomes: Vec<Option<Outcome>> = items.iter().map(|_| None).collect();
+        let mut open: Vec<Range<usize>> = vec![0..items.len()];
+        while let Some(range) = open.pop() {
+            let batch = &items[range.clone()];
+            match self.call(batch).await {
+                Ok(results) => {
+                    for (slot, result) in outcomes[range].iter_mut().zip(results) {
+                        *slot = Some(result);
+                    }
+                }
+                Err(error) => match failure(&error) {
+                    Failure::Lost => {
+                        tracing::warn!(error = %error, commands = batch.len(), "lost the connection while appending");
+                        let resolved = join_all(batch.iter().map(|item| self.resolve(item))).await;
+                        for (slot, result) in outcomes[range].iter_mut().zip(resolved) {
+                            *slot = Some(result);
+                        }
+                    }
+                    Failure::Data if batch.len() > 1 => {
+                        let middle = range.start + batch.len() / 2;
+                        open.push(middle..range.end);
+                        open.push(range.start..middle);
+                    }
+                    Failure::Data => {
+                        outcomes[range.start] = Some(Err(AppendError::Rejected(Arc::new(error))))
+                    }
+                    Failure::Refused => {
+                        let error = Arc::new(error);
+                        for index in range {
+                            outcomes[index] = Some(Err(AppendError::Unavailable(error.clone())));
+                        }
+                    }
+                },
+            }
+        }
+        outcomes
+            .into_iter()
+            .map(|outcome| outcome.unwrap_or(Err(AppendError::Ended)))
+            .collect()
+    }
+
+    /// After a lost connection: looks at what stands at the expected sequence before sending again, and again where the
+    /// second sending finds the stream moved, since the first may have been committed in between.
+    async fn resolve(&self, item: &Append) -> Outcome {
+        let mut last = sqlx::Error::PoolTimedOut;
+        for attempt in 0..RESOLVE_ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(RESOLVE_PAUSE * attempt).await;
+            }
+            match self.find_or_call(item).await {
+                Err(error) if matches!(failure(&error), Failure::Lost) => last = error,
+                Err(error) if matches!(failure(&error), Failure::Data) => {
+                    return Err(AppendError::Rejected(Arc::new(error)));
+                }
+                Err(error) => return Err(AppendError::Unavailable(Arc::new(error))),
+                Ok(outcome) => return outcome,
+            }
+        }
+        Err(AppendError::Unavailable(Arc::new(last)))
+    }
+
+    async fn find_or_call(&self, item: &Append) -> Result<Outcome, sqlx::Error> {
+        if let Some(appended) = self.find(item).await? {
+            return Ok(Ok(appended));
+        }
+        let outcome = self
+            .call(std::slice::from_ref(item))
+            .await?
+            .pop()
+            .unwrap_or(Err(AppendError::Ended));
+        match outcome {
+            Err(AppendError::Conflict { .. }) => Ok(self.find(item).await?.map_or(outcome, Ok)),
+            other => Ok(other),
+        }
+    }
+
+    /// The command's last event, if it is in the log.
+    async fn find(&self, item: &Append) -> Result<Option<Appended>, sqlx::Error> {
+        let version = item.expected + item.events.len() as i64;
+        let row = sqlx::query!(
+            "select position from es.events
+             where aggregate_type = $1 and aggregate_id = $2 and sequence = $3 and command_id = $4 and tenant_id = $5",
+            item.stream.aggregate_type,
+            item.stream.aggregate_id,
+            version,
+            item.origin.command_id,
+            item.tenant
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| Appended {
+            aggregate_id: item.stream.aggregate_id.clone(),
+            version,
+            position: row.position,
+            replayed: false,
+        }))
+    }
+
+    /// One statement, one lock hold, one fsync.
+    async fn call(&self, items: &[Append]) -> Result<Vec<Outcome>, sqlx::Error> {
+        let command = |read: fn(&Append) -> Uuid| items.iter().map(read).collect::<Vec<_>>();
+        let hashes: Vec<Option<Vec<u8>>> = items
+            .iter()
+            .map(|item| item.request_hash.map(|hash| hash.to_vec()))
+            .collect();
+        let types: Vec<&str> = items
+            .iter()
+            .map(|item| &*item.stream.aggregate_type)
+            .collect();
+        let aggregates: Vec<&str> = items
+            .iter()
+            .map(|item| &*item.stream.aggregate_id)
+            .collect();
+        let buckets: Vec<i16> = items.iter().map(|item| item.bucket().as_i16()).collect();
+        let expected: Vec<i64> = items.iter().map(|item| item.expected).collect();
+        let actors: Vec<&str> = items.iter().map(|item| &*item.origin.actor).collect();
+        let causations: Vec<Option<Uuid>> =
+            items.iter().map(|item| item.origin.causation_id).collect();
+        let metadata: Vec<String> = items
+            .iter()
+            .map(|item| item.origin.metadata.to_string())
+            .collect();
+        let events = || {
+            items
+                .iter()
+                .zip(1i32..)
+                .flat_map(|(item, n)| item.events.iter().map(move |event| (n, event)))
+        };
+        let event_commands: Vec<i32> = events().map(|(n, _)| n).collect();
+        let event_ids: Vec<Uuid> = events().map(|(_, event)| event.id).collect();
+        let event_types: Vec<&str> = events().map(|(_, event)| &*event.event_type).collect();
+        let event_versions: Vec<&str> = events().map(|(_, event)| &*event.event_version).collect();
+        let payloads: Vec<String> = events()
+            .map(|(_, event)| event.payload.to_string())
+            .collect();
+
+        let rows = sqlx::query_file!(
+            "sql/append.sql",
+            &command(|item| item.origin.command_id),
+            &hashes as _,
+            &command(|item| item.tenant),
+            &types as _,
+            &aggregates as _,
+            &buckets,
+            &expected,
+            &actors as _,
+            &command(|item| item.origin.correlation_id),
+            &causations as _,
+            &metadata,
+            &event_commands,
+            &event_ids,
+            &event_types as _,
+            &event_versions as _,
+            &payloads
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| match &*row.status {
+                "ok" | "duplicate" => Ok(Appended {
+                    aggregate_id: row.aggregate_id,
+                    version: row.version,
+                    position: row.last_position,
+                    replayed: row.status == "duplicate",
+                }),
+                "key_reused" => Err(AppendError::KeyReused),
+                "not_found" => Err(AppendError::NotFound),
+                "closed" => Err(AppendError::Closed),
+                "conflict" => Err(AppendError::Conflict {
+                    actual: row.version,
+                }),
+                unknown => {
+                    let message = format!("es.append answered with status {unknown}");
+                    Err(AppendError::Unavailable(Arc::new(sqlx::Error::Protocol(
+                        message,
+                    ))))
+                }
+            })
+            .collect())
+    }
+}
+
+/// Classes of SQLSTATE: 08 connection, 57P the server stops or crashes, 22 data, 23 constraint.
+fn failure(error: &sqlx::Error) -> Failure {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed => Failure::Lost,
+        sqlx::Error::Database(database) => match database.code().as_deref() {
+            Some(code) if code.starts_with("08") || code.starts_with("57P") => Failure::Lost,
+            Some(code) if code.starts_with("22") || code.starts_with("23") => Failure::Data,
+            _ => Failure::Refused,
+        },
+        // A value that can't be encoded, such as a text with a zero byte.
+        sqlx::Error::Encode(_) => Failure::Data,
+        _ => Failure::Refused,
+    }
+}

@@ -1,0 +1,162 @@
+//! Appending: one command's events into one stream, through the lane that all commands of the process share.
+
+mod flush;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::bucket::Bucket;
+use crate::lane::{Flush, Lane, LaneError, Limits};
+use crate::store::StreamId;
+use crate::vault::VaultError;
+use flush::AppendFlush;
+
+/// An event that is to be appended. `payload` is an object; personal data in it stands in envelopes, sealed or not.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    pub id: Uuid,
+    /// Stored name, for instance `site.registered`.
+    pub event_type: String,
+    pub event_version: String,
+    pub payload: Value,
+}
+
+/// Who issues a command and what it follows from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub command_id: Uuid,
+    pub correlation_id: Uuid,
+    /// The event that made a process issue the command. `None` for what begins outside.
+    pub causation_id: Option<Uuid>,
+    /// For instance `api_key:<uuid>`. Never a name.
+    pub actor: String,
+    /// An object; request id, reason and source belong here.
+    pub metadata: Value,
+}
+
+/// One command's decision.
+#[derive(Clone, Debug)]
+pub struct Append {
+    pub tenant: Uuid,
+    pub stream: StreamId,
+    /// The site where there is one, else the account.
+    pub owner: Uuid,
+    /// The version that the decision was made on; 0 for a stream that is not there yet.
+    pub expected: i64,
+    pub origin: Origin,
+    /// SHA-256 of the request, for a command with a client's key; its result is stored under the command id.
+    pub request_hash: Option<[u8; 32]>,
+    pub events: Vec<NewEvent>,
+}
+
+/// Where a command's stream stands after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub aggregate_id: String,
+    pub version: i64,
+    /// The stream's last position in the log; 0 where the stream has no event.
+    pub position: i64,
+    /// The stored result of the same command was returned, and nothing was appended now.
+    pub replayed: bool,
+}
+
+/// Why nothing was appended, except where it says that this is not known.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error("the stream is at version {actual}")]
+    Conflict { actual: i64 },
+    #[error("the command's key was used for another request")]
+    KeyReused,
+    #[error("the stream belongs to another tenant")]
+    NotFound,
+    #[error("the stream is closed")]
+    Closed,
+    #[error("too many commands wait already")]
+    Overloaded,
+    #[error("the event could not be sealed")]
+    Seal(#[source] Arc<VaultError>),
+    #[error("the database refused the event")]
+    Rejected(#[source] Arc<sqlx::Error>),
+    /// Not known to be appended: a retry with the same key settles it.
+    #[error("the database did not answer")]
+    Unavailable(#[source] Arc<sqlx::Error>),
+    /// Not known to be appended: the process is stopping.
+    #[error("the append lane has ended")]
+    Ended,
+}
+
+impl From<VaultError> for AppendError {
+    fn from(error: VaultError) -> Self {
+        Self::Seal(Arc::new(error))
+    }
+}
+
+pub(crate) type AppendLane = Lane<AppendFlush>;
+
+/// `pool` should hold as many connections as the lane has calls in flight, and one more to find out about lost replies.
+pub(crate) fn start(pool: sqlx::PgPool) -> AppendLane {
+    let limits = Limits {
+        waiting_max: 4096,
+        items_max: 256,
+        weight_max: 4 << 20,
+        calls_max: 2,
+    };
+    Lane::start("append", AppendFlush::new(pool), limits)
+}
+
+pub(crate) async fn append(lane: &AppendLane, append: Append) -> Result<Appended, AppendError> {
+    let started = std::time::Instant::now();
+    let result = lane.submit(append).await.unwrap_or_else(|error| {
+        Err(match error {
+            LaneError::Full => AppendError::Overloaded,
+            LaneError::Ended => AppendError::Ended,
+        })
+    });
+    let outcome = match &result {
+        Ok(appended) if appended.replayed => "replayed",
+        Ok(_) => "ok",
+        Err(AppendError::Conflict { .. }) => "conflict",
+        Err(_) => "error",
+    };
+    metrics::histogram!("proofline_append_duration_seconds", "outcome" => outcome)
+        .record(started.elapsed().as_secs_f64());
+    result
+}
+
+impl Flush for AppendFlush {
+    type Item = Append;
+    type Reply = Result<Appended, AppendError>;
+    type Key = Key;
+
+    fn keys(item: &Append) -> Vec<Key> {
+        vec![
+            Key::Stream(item.stream.clone()),
+            Key::Command(item.tenant, item.origin.command_id),
+        ]
+    }
+
+    fn weight(item: &Append) -> usize {
+        item.events
+            .iter()
+            .map(|event| event.payload.to_string().len())
+            .sum()
+    }
+
+    async fn flush(&self, items: Vec<Append>) -> Vec<Self::Reply> {
+        self.append_all(&items).await
+    }
+}
+
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    Stream(StreamId),
+    Command(Uuid, Uuid),
+}
+
+impl Append {
+    fn bucket(&self) -> Bucket {
+        Bucket::of(self.owner)
+    }
+}

@@ -1,0 +1,267 @@
+//! The domain log as its users see it: append, load, look up.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use cqrs_es::persist::EventUpcaster;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sqlx::PgPool;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::append::{self, Append, AppendError, AppendLane, Appended};
+use crate::bucket::Bucket;
+use crate::token::{LogName, Token};
+use crate::vault::{Vault, VaultError};
+
+/// The address of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StreamId {
+    /// Stored name, for instance `site`.
+    pub aggregate_type: String,
+    pub aggregate_id: String,
+}
+
+/// An event as it is stored. `payload` is the stored text, personal data in it sealed.
+#[derive(Clone, Debug)]
+pub struct RecordedEvent {
+    pub position: i64,
+    pub tenant: Uuid,
+    pub stream: StreamId,
+    pub sequence: i64,
+    pub bucket: Bucket,
+    pub event_id: Uuid,
+    pub event_type: String,
+    pub event_version: String,
+    pub recorded_at: DateTime<Utc>,
+    pub command_id: Uuid,
+    pub correlation_id: Uuid,
+    pub causation_id: Option<Uuid>,
+    pub actor: String,
+    pub payload: Box<RawValue>,
+    pub metadata: Box<RawValue>,
+}
+
+impl RecordedEvent {
+    /// The payload, parsed; personal data in it stays sealed.
+    pub fn payload_value(&self) -> Result<Value, serde_json::Error> {
+        serde_json::from_str(self.payload.get())
+    }
+}
+
+/// Where a stream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamHead {
+    pub tenant: Uuid,
+    pub version: i64,
+    pub last_position: i64,
+}
+
+/// The stored result of a command that came with a client's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCommand {
+    pub request_hash: Vec<u8>,
+    pub aggregate_id: String,
+    pub version: i64,
+    pub last_position: i64,
+}
+
+/// Why the log could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("could not read the log's identity")]
+    ReadLog(#[source] sqlx::Error),
+    #[error("could not read a stream's head")]
+    ReadHead(#[source] sqlx::Error),
+    #[error("could not read a stream's events")]
+    ReadEvents(#[source] sqlx::Error),
+    #[error("could not look a command up")]
+    ReadCommand(#[source] sqlx::Error),
+    #[error("the stream belongs to another tenant")]
+    NotFound,
+    #[error("event {event} could not be opened")]
+    Open { event: Uuid, source: VaultError },
+    #[error("event {event} ({event_type}) does not decode")]
+    Decode {
+        event: Uuid,
+        event_type: String,
+        source: serde_json::Error,
+    },
+    #[error("event {event_type} does not serialise to an object under its stored name")]
+    Encode { event_type: String },
+}
+
+/// The store of one process. Cheap to clone; all clones share the lane.
+#[derive(Clone)]
+pub struct Store {
+    pool: PgPool,
+    lane: AppendLane,
+    vault: Vault,
+    upcasters: Arc<Vec<Box<dyn EventUpcaster>>>,
+    incarnation: Uuid,
+}
+
+impl Store {
+    /// `lane` and `pool` connect as [`crate::Role::Writer`]; the lane needs three connections of its own, so that
+    /// loads never starve it.
+    pub async fn open(
+        lane: PgPool,
+        pool: PgPool,
+        vault: Vault,
+        upcasters: Vec<Box<dyn EventUpcaster>>,
+    ) -> Result<Self, StoreError> {
+        let incarnation = incarnation(&pool, LogName::Events).await?;
+        Ok(Self {
+            pool,
+            lane: append::start(lane),
+            vault,
+            upcasters: Arc::new(upcasters),
+            incarnation,
+        })
+    }
+
+    /// Seals the command's personal data and appends through the lane.
+    pub async fn append(&self, mut append: Append) -> Result<Appended, AppendError> {
+        for event in &mut append.events {
+            self.vault
+                .seal(append.tenant, event.id, &mut event.payload)
+                .await?;
+        }
+        append::append(&self.lane, append).await
+    }
+
+    /// Where the stream stands; `None` where it has no event.
+    pub async fn head(&self, stream: &StreamId) -> Result<Option<StreamHead>, StoreError> {
+        let row = sqlx::query!(
+            "select tenant_id, version, last_position from es.streams where aggregate_type = $1 and aggregate_id = $2",
+            stream.aggregate_type,
+            stream.aggregate_id
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(StoreError::ReadHead)?;
+        Ok(row.map(|row| StreamHead {
+            tenant: row.tenant_id,
+            version: row.version,
+            last_position: row.last_position,
+        }))
+    }
+
+    /// The stream's events after `sequence`, in order, as stored. The positions bound which partitions are read.
+    pub async fn events_after(
+        &self,
+        stream: &StreamId,
+        sequence: i64,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let rows = sqlx::query_file_as!(
+            EventRow,
+            "sql/select_stream_events.sql",
+            stream.aggregate_type,
+            stream.aggregate_id,
+            sequence
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::ReadEvents)?;
+        rows.into_iter()
+            .map(|row| row.try_into().map_err(StoreError::ReadEvents))
+            .collect()
+    }
+
+    /// The stored result of a command, if it was accepted before.
+    pub async fn find_command(
+        &self,
+        tenant: Uuid,
+        command_id: Uuid,
+    ) -> Result<Option<StoredCommand>, StoreError> {
+        sqlx::query_as!(
+            StoredCommand,
+            "select request_hash, aggregate_id, version, last_position from es.commands
+             where tenant_id = $1 and command_id = $2",
+            tenant,
+            command_id
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(StoreError::ReadCommand)
+    }
+
+    /// The token of a position in the domain log.
+    pub fn token(&self, position: i64) -> Token {
+        Token {
+            log: LogName::Events,
+            incarnation: self.incarnation,
+            position,
+        }
+    }
+
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    pub(crate) fn upcasters(&self) -> &[Box<dyn EventUpcaster>] {
+        &self.upcasters
+    }
+}
+
+/// The identity of a log: it changes when a restore or a promotion lost a tail.
+pub(crate) async fn incarnation(pool: &PgPool, log: LogName) -> Result<Uuid, StoreError> {
+    sqlx::query_scalar!(
+        "select incarnation from es.log where name = $1",
+        log.as_str()
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(StoreError::ReadLog)
+}
+
+/// A row of `es.events`.
+pub(crate) struct EventRow {
+    pub(crate) position: i64,
+    pub(crate) tenant_id: Uuid,
+    pub(crate) aggregate_type: String,
+    pub(crate) aggregate_id: String,
+    pub(crate) sequence: i64,
+    pub(crate) bucket: i16,
+    pub(crate) event_id: Uuid,
+    pub(crate) event_type: String,
+    pub(crate) event_version: String,
+    pub(crate) recorded_at: DateTime<Utc>,
+    pub(crate) command_id: Uuid,
+    pub(crate) correlation_id: Uuid,
+    pub(crate) causation_id: Option<Uuid>,
+    pub(crate) actor: String,
+    pub(crate) payload: Json<Box<RawValue>>,
+    pub(crate) metadata: Json<Box<RawValue>>,
+}
+
+impl TryFrom<EventRow> for RecordedEvent {
+    type Error = sqlx::Error;
+
+    fn try_from(row: EventRow) -> Result<Self, sqlx::Error> {
+        let bucket = Bucket::from_stored(row.bucket).ok_or_else(|| {
+            sqlx::Error::Decode(format!("bucket {} is out of range", row.bucket).into())
+        })?;
+        Ok(Self {
+            position: row.position,
+            tenant: row.tenant_id,
+            stream: StreamId {
+                aggregate_type: row.aggregate_type,
+                aggregate_id: row.aggregate_id,
+            },
+            sequence: row.sequence,
+            bucket,
+            event_id: row.event_id,
+            event_type: row.event_type,
+            event_version: row.event_version,
+            recorded_at: row.recorded_at,
+            command_id: row.command_id,
+            correlation_id: row.correlation_id,
+            causation_id: row.causation_id,
+            actor: row.actor,
+            payload: row.payload.0,
+            metadata: row.metadata.0,
+        })
+    }
+}

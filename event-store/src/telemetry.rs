@@ -1,0 +1,278 @@
+//! The telemetry log: events without a stream, taken in bulk, each once.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sqlx::PgPool;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::append::AppendError;
+use crate::bucket::Bucket;
+use crate::feed::{Log, Positioned};
+use crate::lane::{Flush, Lane, LaneError, Limits};
+use crate::store::{StoreError, incarnation};
+use crate::token::LogName;
+
+/// An event to collect.
+#[derive(Clone, Debug)]
+pub struct NewTelemetry {
+    /// UUID v7, made where the event happened; the same id from the same owner counts once.
+    pub id: Uuid,
+    pub tenant: Uuid,
+    pub owner: Uuid,
+    /// Stored name, for instance `impression`.
+    pub kind: String,
+    pub occurred_at: DateTime<Utc>,
+    /// An object without personal data.
+    pub payload: Value,
+}
+
+/// An event as it is stored.
+#[derive(Clone, Debug)]
+pub struct TelemetryEvent {
+    pub position: i64,
+    pub tenant: Uuid,
+    pub owner: Uuid,
+    pub bucket: Bucket,
+    pub event_id: Uuid,
+    pub kind: String,
+    pub occurred_at: DateTime<Utc>,
+    pub received_at: DateTime<Utc>,
+    pub payload: Box<RawValue>,
+}
+
+/// What became of a batch: durable when this is returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collected {
+    /// For each event, in order, whether it was new.
+    pub accepted: Vec<bool>,
+    /// The head of the telemetry log, which covers the batch.
+    pub position: i64,
+}
+
+/// The telemetry log of one process: its lane, and reading.
+#[derive(Clone)]
+pub struct TelemetryLog {
+    pool: PgPool,
+    incarnation: Uuid,
+}
+
+/// The way into the telemetry log.
+#[derive(Clone)]
+pub struct TelemetryLane {
+    lane: Lane<CollectFlush>,
+}
+
+impl TelemetryLane {
+    /// `pool` connects as [`crate::Role::Writer`] and holds two connections.
+    pub fn start(pool: PgPool) -> Self {
+        let limits = Limits {
+            waiting_max: 1024,
+            items_max: 256,
+            weight_max: 8_000,
+            calls_max: 2,
+        };
+        Self {
+            lane: Lane::start("telemetry", CollectFlush { pool }, limits),
+        }
+    }
+
+    /// Appends those events of the batch that are new. A batch whose outcome is unknown can be sent again as it is.
+    pub async fn collect(&self, batch: Vec<NewTelemetry>) -> Result<Collected, AppendError> {
+        self.lane.submit(batch).await.unwrap_or_else(|error| {
+            Err(match error {
+                LaneError::Full => AppendError::Overloaded,
+                LaneError::Ended => AppendError::Ended,
+            })
+        })
+    }
+}
+
+struct CollectFlush {
+    pool: PgPool,
+}
+
+impl Flush for CollectFlush {
+    type Item = Vec<NewTelemetry>;
+    type Reply = Result<Collected, AppendError>;
+    type Key = ();
+
+    fn keys(_: &Self::Item) -> Vec<()> {
+        Vec::new()
+    }
+
+    fn weight(item: &Self::Item) -> usize {
+        item.len()
+    }
+
+    async fn flush(&self, batches: Vec<Self::Item>) -> Vec<Self::Reply> {
+        let error = match self.call(&batches).await {
+            Ok(collected) => return collected.into_iter().map(Ok).collect(),
+            Err(error) => error,
+        };
+        // A value that the database refuses costs its own batch only.
+        if batches.len() > 1 && error.as_database_error().is_some() {
+            let mut results = Vec::with_capacity(batches.len());
+            for batch in &batches {
+                results.push(
+                    self.call(std::slice::from_ref(batch))
+                        .await
+                        .map_err(refused)
+                        .map(first),
+                );
+            }
+            return results;
+        }
+        let error = refused(error);
+        batches.iter().map(|_| Err(error.clone())).collect()
+    }
+}
+
+impl CollectFlush {
+    async fn call(&self, batches: &[Vec<NewTelemetry>]) -> Result<Vec<Collected>, sqlx::Error> {
+        let events: Vec<&NewTelemetry> = batches.iter().flatten().collect();
+        let ids = |read: fn(&NewTelemetry) -> Uuid| {
+            events.iter().map(|event| read(event)).collect::<Vec<_>>()
+        };
+        let buckets: Vec<i16> = events
+            .iter()
+            .map(|event| Bucket::of(event.owner).as_i16())
+            .collect();
+        let kinds: Vec<&str> = events.iter().map(|event| &*event.kind).collect();
+        let occurred: Vec<DateTime<Utc>> = events.iter().map(|event| event.occurred_at).collect();
+        let payloads: Vec<String> = events
+            .iter()
+            .map(|event| event.payload.to_string())
+            .collect();
+        let row = sqlx::query!(
+            r#"select accepted as "accepted!", head as "head!" from es.collect($1, $2, $3, $4, $5, $6, $7)"#,
+            &ids(|event| event.tenant),
+            &ids(|event| event.owner),
+            &buckets,
+            &ids(|event| event.id),
+            &kinds as _,
+            &occurred,
+            &payloads
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let mut fresh = vec![false; events.len()];
+        for ordinal in row.accepted {
+            fresh[ordinal as usize - 1] = true;
+        }
+        let mut fresh = fresh.into_iter();
+        Ok(batches
+            .iter()
+            .map(|batch| Collected {
+                accepted: fresh.by_ref().take(batch.len()).collect(),
+                position: row.head,
+            })
+            .collect())
+    }
+}
+
+fn first(mut collected: Vec<Collected>) -> Collected {
+    collected.swap_remove(0)
+}
+
+fn refused(error: sqlx::Error) -> AppendError {
+    let data = error
+        .as_database_error()
+        .and_then(|database| database.code())
+        .is_some_and(|code| code.starts_with("22") || code.starts_with("23"));
+    let error = Arc::new(error);
+    if data {
+        AppendError::Rejected(error)
+    } else {
+        AppendError::Unavailable(error)
+    }
+}
+
+impl TelemetryLog {
+    /// `pool` connects as [`crate::Role::Projector`] or [`crate::Role::Writer`].
+    pub async fn open(pool: PgPool) -> Result<Self, StoreError> {
+        let incarnation = incarnation(&pool, LogName::Telemetry).await?;
+        Ok(Self { pool, incarnation })
+    }
+}
+
+impl Log for TelemetryLog {
+    type Record = TelemetryEvent;
+
+    const NAME: LogName = LogName::Telemetry;
+
+    fn incarnation(&self) -> Uuid {
+        self.incarnation
+    }
+
+    async fn read(&self, position: i64, limit: i64) -> Result<Vec<TelemetryEvent>, sqlx::Error> {
+        let rows = sqlx::query_as!(
+            TelemetryRow,
+            r#"select position, tenant_id, owner_id, bucket, event_id, kind, occurred_at, received_at,
+                      payload as "payload: _"
+               from es.telemetry where position > $1 order by position limit $2"#,
+            position,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(TelemetryEvent::try_from).collect()
+    }
+
+    async fn head(&self) -> Result<(i64, Uuid), sqlx::Error> {
+        let row = sqlx::query!(
+            r#"select incarnation,
+                      coalesce((select position from es.telemetry order by position desc limit 1), 0) as "head!"
+               from es.log where name = 'telemetry'"#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok((row.head, row.incarnation))
+    }
+}
+
+impl Positioned for TelemetryEvent {
+    fn position(&self) -> i64 {
+        self.position
+    }
+
+    fn bucket(&self) -> Bucket {
+        self.bucket
+    }
+}
+
+struct TelemetryRow {
+    position: i64,
+    tenant_id: Uuid,
+    owner_id: Uuid,
+    bucket: i16,
+    event_id: Uuid,
+    kind: String,
+    occurred_at: DateTime<Utc>,
+    received_at: DateTime<Utc>,
+    payload: Json<Box<RawValue>>,
+}
+
+impl TryFrom<TelemetryRow> for TelemetryEvent {
+    type Error = sqlx::Error;
+
+    fn try_from(row: TelemetryRow) -> Result<Self, sqlx::Error> {
+        let bucket = Bucket::from_stored(row.bucket).ok_or_else(|| {
+            sqlx::Error::Decode(format!("bucket {} is out of range", row.bucket).into())
+        })?;
+        Ok(Self {
+            position: row.position,
+            tenant: row.tenant_id,
+            owner: row.owner_id,
+            bucket,
+            event_id: row.event_id,
+            kind: row.kind,
+            occurred_at: row.occurred_at,
+            received_at: row.received_at,
+            payload: row.payload.0,
+        })
+    }
+}

@@ -1,0 +1,229 @@
+//! The vault: personal data is sealed before it is stored and opened when it is read, under a key per data subject.
+
+mod envelope;
+mod provider;
+mod subject_events;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::PgPool;
+use uuid::Uuid;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+pub use self::provider::{KeyProvider, LocalKeyFile, ProviderError};
+pub use self::subject_events::SubjectEvents;
+use crate::bucket::Bucket;
+
+/// How many unwrapped keys a process holds, and for how long: bounds what a memory dump shows.
+const CACHED_KEYS_MAX: u64 = 50_000;
+const CACHED_KEY_AGE: Duration = Duration::from_secs(300);
+
+/// The 256-bit data key of one subject. Wiped when dropped; `Debug` prints nothing of it.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct SubjectKey([u8; 32]);
+
+impl SubjectKey {
+    pub(crate) fn random() -> Self {
+        Self(rand::random())
+    }
+
+    /// `None` where the slice is not 32 bytes long.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// The bare key, for ciphers and providers only.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SubjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SubjectKey(…)")
+    }
+}
+
+/// Subjects whose keys are wrapped, and one day rewrapped, together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyBucket(pub u16);
+
+/// Why personal data could not be sealed or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    #[error("an envelope of personal data is malformed")]
+    Malformed,
+    #[error("event {event} holds personal data that is not sealed")]
+    Unsealed { event: Uuid },
+    #[error("sealed personal data of event {event} does not open: it was altered or moved")]
+    Altered { event: Uuid },
+    #[error("subject {0} was erased; new personal data about it is refused")]
+    Erased(Uuid),
+    #[error("subject {0} belongs to another tenant")]
+    ForeignSubject(Uuid),
+    #[error(
+        "subject {0} has no key, though its data is stored: the key database is older than the log"
+    )]
+    KeyMissing(Uuid),
+    #[error("could not read subject keys")]
+    ReadKeys(#[source] sqlx::Error),
+    #[error("could not store a subject key")]
+    StoreKey(#[source] sqlx::Error),
+    #[error("the key provider failed")]
+    Provider(#[from] ProviderError),
+}
+
+/// Seals and opens payloads. Cheap to clone.
+#[derive(Clone)]
+pub struct Vault {
+    keys: PgPool,
+    provider: Arc<dyn KeyProvider>,
+    /// `None` stands for an erased subject: erasure is final, so that may be cached too.
+    cached: moka::sync::Cache<(Uuid, Uuid), Option<Arc<SubjectKey>>>,
+}
+
+type Keys = HashMap<Uuid, Option<Arc<SubjectKey>>>;
+
+impl Vault {
+    /// `keys` is a pool on the key database, as role `proofline_vault`.
+    pub fn new(keys: PgPool, provider: Arc<dyn KeyProvider>) -> Self {
+        let cached = moka::sync::Cache::builder()
+            .max_capacity(CACHED_KEYS_MAX)
+            .time_to_live(CACHED_KEY_AGE)
+            .build();
+        Self {
+            keys,
+            provider,
+            cached,
+        }
+    }
+
+    /// Seals every envelope of the payload under its subject's key, which is made where the subject is new.
+    pub async fn seal(
+        &self,
+        tenant: Uuid,
+        event: Uuid,
+        payload: &mut Value,
+    ) -> Result<(), VaultError> {
+        let subjects = distinct(envelope::subjects(payload)?);
+        if subjects.is_empty() {
+            return Ok(());
+        }
+        let mut keys = self.find(tenant, &subjects).await?;
+        for subject in subjects {
+            if !keys.contains_key(&subject) {
+                keys.insert(subject, self.create(tenant, subject).await?);
+            }
+        }
+        envelope::rewrite(payload, &mut |pointer, subject, envelope| {
+            let key = keys[&subject]
+                .as_deref()
+                .ok_or(VaultError::Erased(subject))?;
+            envelope::seal(envelope, key, event, pointer)
+        })
+    }
+
+    /// Opens every envelope of a stored payload; those of erased subjects come back without a value.
+    pub async fn open(
+        &self,
+        tenant: Uuid,
+        event: Uuid,
+        payload: &mut Value,
+    ) -> Result<(), VaultError> {
+        let subjects = distinct(envelope::subjects(payload)?);
+        if subjects.is_empty() {
+            return Ok(());
+        }
+        let keys = self.find(tenant, &subjects).await?;
+        envelope::rewrite(payload, &mut |pointer, subject, envelope| {
+            let key = keys.get(&subject).ok_or(VaultError::KeyMissing(subject))?;
+            envelope::open(envelope, key.as_deref(), event, pointer)
+        })
+    }
+
+    /// The keys of those subjects that are known.
+    async fn find(&self, tenant: Uuid, subjects: &[Uuid]) -> Result<Keys, VaultError> {
+        let mut keys = Keys::new();
+        let mut missing = Vec::new();
+        for subject in subjects {
+            match self.cached.get(&(tenant, *subject)) {
+                Some(key) => drop(keys.insert(*subject, key)),
+                None => missing.push(*subject),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(keys);
+        }
+        let rows = sqlx::query!(
+            "select subject_id, tenant_id, provider_key_id, wrapped_key from keys.subject where subject_id = any($1)",
+            &missing
+        )
+        .fetch_all(&self.keys)
+        .await
+        .map_err(VaultError::ReadKeys)?;
+        for row in rows {
+            if row.tenant_id != tenant {
+                return Err(VaultError::ForeignSubject(row.subject_id));
+            }
+            let key = match row.wrapped_key {
+                Some(wrapped) => Some(Arc::new(
+                    self.provider
+                        .unwrap(&row.provider_key_id, row.subject_id, &wrapped)
+                        .await?,
+                )),
+                None => None,
+            };
+            self.cached.insert((tenant, row.subject_id), key.clone());
+            keys.insert(row.subject_id, key);
+        }
+        Ok(keys)
+    }
+
+    /// Makes and stores a key. Where another process was faster, its key is the one.
+    async fn create(
+        &self,
+        tenant: Uuid,
+        subject: Uuid,
+    ) -> Result<Option<Arc<SubjectKey>>, VaultError> {
+        let bucket = Bucket::of(subject).as_i16();
+        let key = SubjectKey::random();
+        let (key_id, wrapped) = self
+            .provider
+            .wrap(KeyBucket(bucket.cast_unsigned()), subject, &key)
+            .await?;
+        let stored = sqlx::query!(
+            "insert into keys.subject (subject_id, tenant_id, bucket, provider_key_id, wrapped_key)
+             values ($1, $2, $3, $4, $5) on conflict do nothing",
+            subject,
+            tenant,
+            bucket,
+            key_id,
+            wrapped
+        )
+        .execute(&self.keys)
+        .await
+        .map_err(VaultError::StoreKey)?;
+        if stored.rows_affected() == 0 {
+            return self
+                .find(tenant, &[subject])
+                .await?
+                .remove(&subject)
+                .ok_or(VaultError::KeyMissing(subject));
+        }
+        let key = Some(Arc::new(key));
+        self.cached.insert((tenant, subject), key.clone());
+        Ok(key)
+    }
+}
+
+fn distinct(subjects: Vec<Uuid>) -> Vec<Uuid> {
+    subjects
+        .into_iter()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}

@@ -1,0 +1,17 @@
+-- The vault's role reads and writes keys and owns nothing. Roles belong to the cluster and may stand already.
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'proofline_vault') then
+    create role proofline_vault nologin;
+  end if;
+  if not pg_has_role(current_user, 'proofline_vault', 'member') then
+    execute format('grant proofline_vault to %I', current_user);
+  end if;
+exception
+  when duplicate_object or unique_violation then null;
+end
+$$;
+grant usage on schema keys to proofline_vault;
+grant select, insert, update on keys.subject to proofline_vault;
+grant select, insert on keys.subject_events to proofline_vault;
+grant select, insert, update on keys.subject_events_checkpoint to proofline_vault;

@@ -1,0 +1,97 @@
+-- The append lane: the only way into es.events. One call is one statement, one lock hold and one fsync, and answers
+-- each command on its own; a conflict costs nobody else anything. It must be the only statement of its transaction:
+-- the lock is held until the commit is durable, which is what makes positions contiguous in commit order.
+--
+-- c_* has one element per command, e_* one per event; e_command is the ordinal (1-based) of the event's command, and a
+-- command may have no events. A null c_request_hash means that the command came without a client's key.
+--
+-- Status: ok | duplicate (the stored result is returned) | key_reused | not_found (another tenant's stream) | closed |
+-- conflict (version is the actual one).
+create function es.append(
+  c_id uuid[], c_request_hash bytea[], c_tenant uuid[], c_type text[], c_aggregate text[], c_bucket smallint[],
+  c_expected bigint[], c_actor text[], c_correlation uuid[], c_causation uuid[], c_metadata text[],
+  e_command int[], e_id uuid[], e_type text[], e_version text[], e_payload text[])
+returns table (ordinal int, status text, aggregate_type text, aggregate_id text, version bigint, last_position bigint)
+language plpgsql volatile security definer set search_path = pg_catalog, es as $$
+#variable_conflict use_column
+declare
+  head        bigint;
+  head_at     timestamptz;
+  append_at   timestamptz;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'es.append needs read committed' using errcode = 'ES901';
+  end if;
+  if (select count(*) <> count(distinct (s.t, s.a)) from unnest(c_type, c_aggregate) s(t, a)) then
+    raise exception 'es.append takes one command per stream in a call' using errcode = 'ES902';
+  end if;
+  if (select count(*) <> count(distinct (s.t, s.i)) from unnest(c_tenant, c_id) s(t, i)) then
+    raise exception 'es.append takes a command id once in a call' using errcode = 'ES903';
+  end if;
+
+  perform pg_advisory_xact_lock(20261121, 1);
+  -- Every statement below has a snapshot younger than the lock, so it sees all that was appended before.
+  select e.position, e.recorded_at into head, head_at from es.events e order by e.position desc limit 1;
+  head := coalesce(head, 0);
+  append_at := greatest(clock_timestamp(), head_at);
+
+  return query
+  with command as (
+    select c.*, cardinality(array_positions(e_command, c.ord::int)) as event_count
+    from unnest(c_id, c_request_hash, c_tenant, c_type, c_aggregate, c_bucket, c_expected, c_actor, c_correlation,
+                c_causation, c_metadata)
+      with ordinality c(id, request_hash, tenant, atype, aid, bucket, expected, actor, correlation, causation, metadata, ord)
+  ), checked as (
+    select c.*, coalesce(s.version, 0) as actual, coalesce(s.last_position, 0) as actual_position,
+           d.aggregate_type as done_type, d.aggregate_id as done_id, d.version as done_version,
+           d.last_position as done_position,
+           case
+             when d.request_hash = c.request_hash then 'duplicate'
+             when d.command_id is not null then 'key_reused'
+             when s.tenant_id <> c.tenant then 'not_found'
+             when s.status = 1 then 'closed'
+             when coalesce(s.version, 0) <> c.expected then 'conflict'
+             else 'ok'
+           end as verdict
+    from command c
+    left join es.commands d on c.request_hash is not null and d.tenant_id = c.tenant and d.command_id = c.id
+    left join es.streams s on s.aggregate_type = c.atype and s.aggregate_id = c.aid
+  ), placed as (
+    select c.*, head + coalesce(sum(c.event_count) filter (where c.verdict = 'ok')
+             over (order by c.ord rows between unbounded preceding and 1 preceding), 0)::bigint as base
+    from checked c
+  ), inserted_events as (
+    insert into es.events (position, tenant_id, aggregate_type, aggregate_id, sequence, bucket, event_id, event_type,
+                           event_version, recorded_at, command_id, correlation_id, causation_id, actor, payload, metadata)
+    select p.base + e.nth, p.tenant, p.atype, p.aid, p.actual + e.nth, p.bucket, e.id, e.etype, e.version, append_at,
+           p.id, p.correlation, p.causation, p.actor, e.payload::json, p.metadata::json
+    from (select u.*, row_number() over (partition by u.command order by u.ord) as nth
+          from unnest(e_command, e_id, e_type, e_version, e_payload)
+            with ordinality u(command, id, etype, version, payload, ord)) e
+    join placed p on p.ord = e.command and p.verdict = 'ok'
+  ), moved_streams as (
+    insert into es.streams as s (aggregate_type, aggregate_id, tenant_id, version, first_position, last_position)
+    select p.atype, p.aid, p.tenant, p.actual + p.event_count, p.base + 1, p.base + p.event_count
+    from placed p where p.verdict = 'ok' and p.event_count > 0
+    on conflict on constraint streams_pkey
+      do update set version = excluded.version, last_position = excluded.last_position
+  ), stored_results as (
+    insert into es.commands (tenant_id, command_id, request_hash, aggregate_type, aggregate_id, version, event_count,
+                             last_position, recorded_at)
+    select p.tenant, p.id, p.request_hash, p.atype, p.aid, p.actual + p.event_count, p.event_count,
+           case when p.event_count > 0 then p.base + p.event_count else p.actual_position end, append_at
+    from placed p where p.verdict = 'ok' and p.request_hash is not null
+  )
+  select p.ord::int, p.verdict,
+         case when p.verdict = 'duplicate' then p.done_type else p.atype end,
+         case when p.verdict = 'duplicate' then p.done_id else p.aid end,
+         case p.verdict when 'duplicate' then p.done_version when 'ok' then p.actual + p.event_count else p.actual end,
+         case when p.verdict = 'duplicate' then p.done_position
+              when p.verdict = 'ok' and p.event_count > 0 then p.base + p.event_count
+              else p.actual_position end
+  from placed p order by p.ord;
+end
+$$;
+alter function es.append owner to es_owner;
+revoke execute on function es.append from public;
+grant execute on function es.append to proofline_writer;
