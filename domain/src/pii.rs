@@ -113,11 +113,17 @@ struct StoredContent<T> {
     sealed: Option<String>,
 }
 
-/// A field that is there must hold a value: `"value": null` is an error, not an erasure.
+/// A field that is there must hold a value: `"value": null` is an error, not an erasure. The error does not say what
+/// was found, since serde would quote it and the quotation end up in a log.
 fn present<'de, D: Deserializer<'de>, V: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<V>, D::Error> {
-    V::deserialize(deserializer).map(Some)
+    match V::deserialize(deserializer) {
+        Ok(value) => Ok(Some(value)),
+        Err(_) => Err(de::Error::custom(
+            "the content of a $pii envelope is not of its shape",
+        )),
+    }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pii<T> {
@@ -206,6 +212,13 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn an_error_does_not_quote_what_it_found() {
+        let malformed = json!({"$pii": {"subject": SUBJECT, "value": "Anna"}});
+        let error = serde_json::from_value::<Pii<crate::Buyer>>(malformed).unwrap_err();
+        assert!(!error.to_string().contains("Anna"), "{error}");
     }
 
     #[test]
