@@ -21,7 +21,7 @@ pub struct RegisteredSite {
     pub account_id: AccountId,
     pub name: SiteName,
     /// By which a repeated registration is known after a renaming.
-    pub first_name: SiteName,
+    pub registered_name: SiteName,
     pub domain: Hostname,
     pub embed_key: EmbedKey,
     pub settings: SiteSettings,
@@ -65,7 +65,7 @@ impl Site {
             }]),
             Some(site)
                 if site.account_id == account_id
-                    && site.first_name == name
+                    && site.registered_name == name
                     && site.domain == domain
                     && site.embed_key == embed_key =>
             {
@@ -123,7 +123,7 @@ impl Aggregate for Site {
             } => {
                 self.registered = Some(RegisteredSite {
                     account_id,
-                    first_name: name.clone(),
+                    registered_name: name.clone(),
                     name,
                     domain,
                     embed_key,
