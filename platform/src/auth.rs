@@ -155,3 +155,6 @@ fn scope_missing(scope: &'static str) -> Problem {
         Err(_) => problem,
     }
 }
+
+#[cfg(test)]
+mod tests;

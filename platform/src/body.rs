@@ -4,12 +4,12 @@ use std::io::Read;
 
 use axum::{
     Extension,
-    extract::{FromRequest, Request},
-    http::{HeaderMap, header},
-};
-use axum::{
     body::Bytes,
-    extract::rejection::{BytesRejection, FailedToBufferBody},
+    extract::{
+        FromRequest, Request,
+        rejection::{BytesRejection, FailedToBufferBody},
+    },
+    http::{HeaderMap, header},
 };
 use flate2::read::MultiGzDecoder;
 
@@ -50,7 +50,6 @@ pub struct AcceptGzip {
 ///
 /// The limit holds for the body *after* decompression, and decompression stops there: a zip bomb costs
 /// its limit and no more. The compressed body is under the route's ordinary body limit.
-#[must_use]
 pub fn accept_gzip(inflated_bytes_max: usize) -> Extension<AcceptGzip> {
     Extension(AcceptGzip { inflated_bytes_max })
 }
@@ -122,3 +121,6 @@ fn unreadable(rejection: BytesRejection) -> Problem {
             .detail("the body ended before it was complete"),
     }
 }
+
+#[cfg(test)]
+mod tests;

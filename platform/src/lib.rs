@@ -17,3 +17,6 @@ pub mod rate_limit;
 pub mod request;
 pub mod serve;
 pub mod telemetry;
+
+#[cfg(test)]
+mod testing;

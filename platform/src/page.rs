@@ -191,3 +191,6 @@ impl Cursor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

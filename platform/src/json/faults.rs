@@ -41,8 +41,8 @@ const PREFIXES: [(&str, &str, bool); 7] = [
     ("invalid value", "invalid_value", false),
 ];
 
-/// The JSON pointer of an error; `field` is the one that serde names in its text.
-pub(super) fn pointer(path: &Path, field: Option<&str>) -> String {
+/// The JSON pointer of an error.
+pub(super) fn pointer(path: &Path, fault: &Fault) -> String {
     let mut names: Vec<String> = path
         .iter()
         .filter_map(|segment| match segment {
@@ -51,11 +51,12 @@ pub(super) fn pointer(path: &Path, field: Option<&str>) -> String {
             Segment::Enum { .. } | Segment::Unknown => None,
         })
         .collect();
-    // For an unknown field the path may or may not end in it already.
-    if let Some(field) = field
-        && names.last().map(String::as_str) != Some(field)
-    {
-        names.push(field.to_owned());
+    if let Some(field) = &fault.field {
+        // The path stops at the object, but for an unknown field, which was read before it was refused.
+        let in_path = fault.code == "unknown_field" && names.last() == Some(field);
+        if !in_path {
+            names.push(field.clone());
+        }
     }
     names
         .iter()

@@ -50,7 +50,7 @@ fn refused(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
         Category::Syntax | Category::Eof | Category::Io => malformed(error.inner()),
         Category::Data => {
             let fault = faults::Fault::read(&error.inner().to_string());
-            let pointer = faults::pointer(error.path(), fault.field.as_deref());
+            let pointer = faults::pointer(error.path(), &fault);
             Problem::new(ProblemKind::InvalidBody).error(FieldError::pointer(
                 pointer,
                 fault.code,
@@ -77,3 +77,6 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
+
+#[cfg(test)]
+mod tests;

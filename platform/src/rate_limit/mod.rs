@@ -91,7 +91,8 @@ impl<C: Clock + Clone> RateLimit<C> {
 
     /// Counts one request against the key. Attach the headers to the answer: `Ok((headers, Json(..)))`.
     pub fn check(&self, key: impl Hash) -> Result<RateLimitHeaders, Problem> {
-        if self.checks.fetch_add(1, Ordering::Relaxed) % CHECKS_PER_LOOK == 0 {
+        let check = self.checks.fetch_add(1, Ordering::Relaxed);
+        if check.is_multiple_of(CHECKS_PER_LOOK) {
             self.bound_keys();
         }
         let key = self.hasher.hash_one(key);

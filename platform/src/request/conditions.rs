@@ -97,11 +97,15 @@ impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        Tags::of(&parts.headers, &header::IF_NONE_MATCH).map(Self)
+        Self::of(&parts.headers)
     }
 }
 
 impl IfNoneMatch {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        Tags::of(headers, &header::IF_NONE_MATCH).map(Self)
+    }
+
     /// Whether the client has this representation (weak comparison; `*` matches whatever exists).
     #[must_use]
     pub fn matches(&self, current: &ETag) -> bool {
