@@ -22,6 +22,7 @@ mod error;
 mod event;
 mod host;
 mod ids;
+mod impression;
 mod message;
 mod money;
 mod person;
@@ -41,6 +42,7 @@ pub use crate::host::{Hostname, HostnameError};
 pub use crate::ids::{
     AccountId, ActivityId, ApiKeyId, IntegrationId, InvalidId, NotificationId, SiteId, SubjectId,
 };
+pub use crate::impression::Impression;
 pub use crate::message::{MessageError, MessageTemplate};
 pub use crate::money::{Currency, InvalidCurrency, Money, MoneyError};
 pub use crate::person::{

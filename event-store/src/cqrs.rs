@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::append::{Append, AppendError, NewEvent, Origin};
-use crate::store::{RecordedEvent, Store, StoreError, StreamId};
+use crate::store::{RecordedEvent, Store, StoreError, StreamId, Streams};
 
 /// An aggregate folded from its stream.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Loaded<A> {
     pub last_position: i64,
 }
 
-impl Store {
+impl Streams {
     /// Folds the stream, personal data opened. A stream of another tenant is not found; one without events is a
     /// default aggregate at version 0.
     pub async fn load<A: Aggregate>(
@@ -145,6 +145,7 @@ impl<A: Aggregate> AggregateStore<A> {
         let mut envelopes = Vec::new();
         for event in self
             .store
+            .streams()
             .events_after(&stream::<A>(aggregate_id), 0)
             .await?
         {
@@ -161,7 +162,7 @@ impl<A: Aggregate> AggregateStore<A> {
             envelopes.push(EventEnvelope {
                 aggregate_id: aggregate_id.to_owned(),
                 sequence: event.sequence as usize,
-                payload: self.store.decode::<A>(event).await?,
+                payload: self.store.streams().decode::<A>(event).await?,
                 metadata,
             });
         }
@@ -185,6 +186,7 @@ impl<A: Aggregate> EventStore<A> for AggregateStore<A> {
     ) -> Result<Self::AC, AggregateError<A::Error>> {
         let loaded = self
             .store
+            .streams()
             .load::<A>(self.scope.tenant, aggregate_id)
             .await
             .map_err(load_failed)?;

@@ -22,6 +22,6 @@ pub use checkpoint::{CheckpointError, Checkpoints, Intent};
 pub use cqrs::{AggregateStore, Loaded, Scope, encode};
 pub use feed::{EventLog, FeedError, Log, Positioned, Reader};
 pub use pool::{Role, connect};
-pub use store::{RecordedEvent, Store, StoreError, StoredCommand, StreamHead, StreamId};
+pub use store::{RecordedEvent, Store, StoreError, StoredCommand, StreamHead, StreamId, Streams};
 pub use telemetry::{Collected, NewTelemetry, TelemetryEvent, TelemetryLane, TelemetryLog};
 pub use token::{LogName, Token, TokenError};

@@ -92,31 +92,30 @@ pub enum StoreError {
     Encode { event_type: String },
 }
 
-/// The store of one process. Cheap to clone; all clones share the lane.
+/// Reading streams. Cheap to clone.
 #[derive(Clone)]
-pub struct Store {
+pub struct Streams {
     pool: PgPool,
-    lane: AppendLane,
     vault: Vault,
     upcasters: Arc<Vec<Box<dyn EventUpcaster>>>,
+}
+
+/// The write side of the domain log, one per process. Cheap to clone; all clones share the lane.
+#[derive(Clone)]
+pub struct Store {
+    streams: Streams,
+    lane: AppendLane,
     incarnation: Uuid,
 }
 
 impl Store {
-    /// `lane` and `pool` connect as [`crate::Role::Writer`]; the lane needs three connections of its own, so that
-    /// loads never starve it.
-    pub async fn open(
-        lane: PgPool,
-        pool: PgPool,
-        vault: Vault,
-        upcasters: Vec<Box<dyn EventUpcaster>>,
-    ) -> Result<Self, StoreError> {
-        let incarnation = incarnation(&pool, LogName::Events).await?;
+    /// `lane` connects as [`crate::Role::Writer`] and holds three connections of its own, so that loads never starve
+    /// it.
+    pub async fn open(lane: PgPool, streams: Streams) -> Result<Self, StoreError> {
+        let incarnation = incarnation(&streams.pool, LogName::Events).await?;
         Ok(Self {
-            pool,
+            streams,
             lane: append::start(lane),
-            vault,
-            upcasters: Arc::new(upcasters),
             incarnation,
         })
     }
@@ -124,11 +123,55 @@ impl Store {
     /// Seals the command's personal data and appends through the lane.
     pub async fn append(&self, mut append: Append) -> Result<Appended, AppendError> {
         for event in &mut append.events {
-            self.vault
+            self.streams
+                .vault
                 .seal(append.tenant, event.id, &mut event.payload)
                 .await?;
         }
         append::append(&self.lane, append).await
+    }
+
+    /// The stored result of a command, if it was accepted before.
+    pub async fn find_command(
+        &self,
+        tenant: Uuid,
+        command_id: Uuid,
+    ) -> Result<Option<StoredCommand>, StoreError> {
+        sqlx::query_as!(
+            StoredCommand,
+            "select request_hash, aggregate_id, version, last_position from es.commands
+             where tenant_id = $1 and command_id = $2",
+            tenant,
+            command_id
+        )
+        .fetch_optional(&self.streams.pool)
+        .await
+        .map_err(StoreError::ReadCommand)
+    }
+
+    /// The token of a position in the domain log.
+    pub fn token(&self, position: i64) -> Token {
+        Token {
+            log: LogName::Events,
+            incarnation: self.incarnation,
+            position,
+        }
+    }
+
+    pub fn streams(&self) -> &Streams {
+        &self.streams
+    }
+}
+
+impl Streams {
+    /// `pool` connects as a role that sees every tenant's events: [`crate::Role::Writer`] or
+    /// [`crate::Role::Projector`].
+    pub fn new(pool: PgPool, vault: Vault, upcasters: Vec<Box<dyn EventUpcaster>>) -> Self {
+        Self {
+            pool,
+            vault,
+            upcasters: Arc::new(upcasters),
+        }
     }
 
     /// Where the stream stands; `None` where it has no event.
@@ -167,33 +210,6 @@ impl Store {
         rows.into_iter()
             .map(|row| row.try_into().map_err(StoreError::ReadEvents))
             .collect()
-    }
-
-    /// The stored result of a command, if it was accepted before.
-    pub async fn find_command(
-        &self,
-        tenant: Uuid,
-        command_id: Uuid,
-    ) -> Result<Option<StoredCommand>, StoreError> {
-        sqlx::query_as!(
-            StoredCommand,
-            "select request_hash, aggregate_id, version, last_position from es.commands
-             where tenant_id = $1 and command_id = $2",
-            tenant,
-            command_id
-        )
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(StoreError::ReadCommand)
-    }
-
-    /// The token of a position in the domain log.
-    pub fn token(&self, position: i64) -> Token {
-        Token {
-            log: LogName::Events,
-            incarnation: self.incarnation,
-            position,
-        }
     }
 
     pub fn vault(&self) -> &Vault {

@@ -77,6 +77,13 @@ pub enum VaultError {
     Provider(#[from] ProviderError),
 }
 
+impl VaultError {
+    /// Whether the same attempt may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::ReadKeys(_) | Self::StoreKey(_))
+    }
+}
+
 /// Seals and opens payloads. Cheap to clone.
 #[derive(Clone)]
 pub struct Vault {

@@ -1,0 +1,103 @@
+//! Who calls, when, and under which key.
+
+use chrono::{DateTime, Utc};
+use domain::AccountId;
+use event_store::Origin;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// What every command carries besides its content.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub account: AccountId,
+    /// For instance `api_key:<uuid>` or `integration:<uuid>`. Never a name.
+    pub actor: String,
+    /// The moment that the command's events will say.
+    pub at: DateTime<Utc>,
+    pub correlation_id: Uuid,
+    pub request_id: String,
+    /// Where the command came in, for instance `http`.
+    pub source: &'static str,
+    /// Makes the command exactly-once.
+    pub key: Option<ClientKey>,
+    /// The version that the caller saw; another one refuses the command.
+    pub if_match: Option<i64>,
+}
+
+/// A key that the caller repeats when it repeats a command.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientKey {
+    command_id: Uuid,
+    request_hash: [u8; 32],
+}
+
+impl ClientKey {
+    /// `scope` is where the key is unique: the account for a merchant's key, the integration for a shop's. `request` is
+    /// all that makes the request what it is; parts are length-prefixed before they are hashed.
+    pub fn new(scope: &Uuid, key: &str, request: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for part in request {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        Self {
+            command_id: Uuid::new_v5(scope, key.as_bytes()),
+            request_hash: hash.finalize().into(),
+        }
+    }
+
+    pub(crate) fn command_id(&self) -> Uuid {
+        self.command_id
+    }
+
+    pub(crate) fn request_hash(&self) -> [u8; 32] {
+        self.request_hash
+    }
+}
+
+impl Call {
+    /// The id of what the command makes: the same whenever it is repeated under its key.
+    pub fn new_id(&self) -> Uuid {
+        match &self.key {
+            Some(key) => Uuid::new_v5(&key.command_id, b"aggregate"),
+            None => Uuid::now_v7(),
+        }
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        let metadata = [("request_id", &*self.request_id), ("source", self.source)];
+        Origin {
+            command_id: self.key.map_or_else(Uuid::now_v7, |key| key.command_id),
+            correlation_id: self.correlation_id,
+            causation_id: None,
+            actor: self.actor.clone(),
+            metadata: Value::Object(Map::from_iter(
+                metadata.map(|(name, value)| (name.to_owned(), Value::from(value))),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_one_command_and_each_request_its_hash() {
+        let scope = Uuid::from_u128(1);
+        let first = ClientKey::new(&scope, "k", &[b"POST", b"/v1/sites", b"{}"]);
+        let same = ClientKey::new(&scope, "k", &[b"POST", b"/v1/sites", b"{}"]);
+        let shifted = ClientKey::new(&scope, "k", &[b"POST", b"/v1/sites{", b"}"]);
+        assert_eq!(
+            (first.command_id, first.request_hash),
+            (same.command_id, same.request_hash)
+        );
+        assert_eq!(first.command_id, shifted.command_id);
+        assert_ne!(first.request_hash, shifted.request_hash);
+        assert_ne!(
+            first.command_id,
+            ClientKey::new(&Uuid::from_u128(2), "k", &[]).command_id
+        );
+    }
+}
