@@ -5,6 +5,7 @@
 //!
 //! Must not know what the APIs are about: no domain words, no SQL, none of our other crates.
 
+pub mod api_key;
 pub mod auth;
 pub mod body;
 pub mod clock;
@@ -16,6 +17,7 @@ pub mod problem;
 pub mod rate_limit;
 pub mod request;
 pub mod serve;
+pub mod signed;
 pub mod telemetry;
 
 #[cfg(test)]
