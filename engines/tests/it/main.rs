@@ -1,0 +1,1 @@
+//! Engines, really started.
