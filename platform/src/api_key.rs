@@ -60,7 +60,7 @@ impl ApiKey {
         bytes[..16].copy_from_slice(self.account.as_bytes());
         bytes[16..32].copy_from_slice(self.key.as_bytes());
         bytes[32..].copy_from_slice(&*self.secret);
-        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bytes))
+        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice()))
     }
 
     /// What is stored: HMAC-SHA-256 of both ids and the secret under the pepper.

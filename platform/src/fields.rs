@@ -34,7 +34,7 @@ impl Fields {
     /// The value, or `None` with its error kept. The error's `Display` becomes the detail, `code` its code.
     pub fn take<T, E: Display>(
         &mut self,
-        pointer: impl Into<String>,
+        pointer: impl AsRef<str>,
         parsed: Result<T, E>,
         code: impl FnOnce(&E) -> &'static str,
     ) -> Option<T> {
@@ -52,7 +52,7 @@ impl Fields {
     /// whether it was there.
     pub fn take_optional<T, E: Display>(
         &mut self,
-        pointer: impl Into<String>,
+        pointer: impl AsRef<str>,
         parsed: Option<Result<T, E>>,
         code: impl FnOnce(&E) -> &'static str,
     ) -> Option<Option<T>> {
@@ -65,7 +65,7 @@ impl Fields {
     /// Record an error that no single parse finds, such as two fields that do not fit together.
     pub fn refuse(
         &mut self,
-        pointer: impl Into<String>,
+        pointer: impl AsRef<str>,
         code: &'static str,
         detail: impl Into<String>,
     ) {

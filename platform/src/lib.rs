@@ -1,4 +1,5 @@
-//! What both HTTP APIs need: problems, extractors, authentication of a request, limits, telemetry and serving.
+//! What both HTTP APIs need: problems, extractors, authentication of a request, limits, telemetry and
+//! serving.
 //!
 //! Owns every byte of an error answer, the operational routes (`/healthz`, `/readyz`, `/metrics`,
 //! `/openapi.json`, `/docs`, `/problems/{slug}`) and the one clock.

@@ -25,6 +25,17 @@ pub enum Format {
 }
 
 /// Start logs and metrics for this process. Only the first call counts, so tests may all call it.
+///
+/// ```
+/// use platform::telemetry::{Format, init, render};
+///
+/// init(Format::Json);
+/// init(Format::Pretty); // no effect
+/// metrics::counter!("things_total").increment(2);
+/// metrics::histogram!("thing_duration_seconds").record(0.003);
+/// assert!(render().contains("things_total 2"));
+/// assert!(render().contains(r#"thing_duration_seconds_bucket{le="0.005"} 1"#));
+/// ```
 pub fn init(format: Format) {
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
@@ -68,8 +79,24 @@ fn recorder() -> &'static PrometheusHandle {
             tracing::warn!("another metrics recorder is installed; /metrics stays empty");
         }
         keep_up(handle.clone());
+        describe();
         handle
     })
+}
+
+fn describe() {
+    metrics::describe_counter!(
+        "http_requests_total",
+        "Requests answered, by route and status."
+    );
+    metrics::describe_histogram!(
+        "http_request_duration_seconds",
+        "Time until the answer started; a stream may go on for longer."
+    );
+    metrics::describe_gauge!(
+        "http_requests_in_flight",
+        "Requests whose answer has not started."
+    );
 }
 
 /// Histograms buffer every sample until somebody drains them; without a scraper that is nobody.

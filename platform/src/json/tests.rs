@@ -88,23 +88,23 @@ async fn what_is_not_json_is_malformed() {
 
 #[tokio::test]
 async fn a_wrong_type_is_pointed_at() {
-    assert_invalid(&post_thing(r#"{"name":5}"#).await, "/name", "invalid_type");
+    assert_invalid(&post_thing(r#"{"name":5}"#).await, "#/name", "invalid_type");
     let nested =
         r#"{"name":"a","parts":[{"name":"b","colour":"red"},{"name":null,"colour":"red"}]}"#;
-    assert_invalid(&post_thing(nested).await, "/parts/1/name", "invalid_type");
+    assert_invalid(&post_thing(nested).await, "#/parts/1/name", "invalid_type");
     let variant = r#"{"name":"a","parts":[{"name":"b","colour":"mauve"}]}"#;
     assert_invalid(
         &post_thing(variant).await,
-        "/parts/0/colour",
+        "#/parts/0/colour",
         "unknown_variant",
     );
     assert_invalid(
         &post_thing(r#"{"name":"a","labels":{"a/b~c":300}}"#).await,
-        "/labels/a~1b~0c",
+        "#/labels/a~1b~0c",
         "invalid_value",
     );
-    assert_invalid(&post_thing("[]").await, "", "invalid_length");
-    assert_invalid(&post_thing("5").await, "", "invalid_type");
+    assert_invalid(&post_thing("[]").await, "#", "invalid_length");
+    assert_invalid(&post_thing("5").await, "#", "invalid_type");
 }
 
 #[tokio::test]
@@ -118,31 +118,31 @@ async fn our_type_names_stay_ours() {
 async fn an_unknown_field_is_pointed_at() {
     assert_invalid(
         &post_thing(r#"{"name":"a","nmae":1}"#).await,
-        "/nmae",
+        "#/nmae",
         "unknown_field",
     );
     let nested = r#"{"name":"a","parts":[{"name":"b","colour":"red","size":1}]}"#;
-    assert_invalid(&post_thing(nested).await, "/parts/0/size", "unknown_field");
+    assert_invalid(&post_thing(nested).await, "#/parts/0/size", "unknown_field");
     let same_name = r#"{"name":"a","parts":[{"parts":1}]}"#;
     assert_invalid(
         &post_thing(same_name).await,
-        "/parts/0/parts",
+        "#/parts/0/parts",
         "unknown_field",
     );
     assert_invalid(
         &post_thing(r#"{"name":"a","a`b":1}"#).await,
-        "/a`b",
+        "#/a%60b",
         "unknown_field",
     );
 }
 
 #[tokio::test]
 async fn a_missing_field_is_pointed_at() {
-    assert_invalid(&post_thing("{}").await, "/name", "missing_field");
+    assert_invalid(&post_thing("{}").await, "#/name", "missing_field");
     let nested = r#"{"name":"a","parts":[{"name":"b"}]}"#;
     assert_invalid(
         &post_thing(nested).await,
-        "/parts/0/colour",
+        "#/parts/0/colour",
         "missing_field",
     );
 }
@@ -150,7 +150,7 @@ async fn a_missing_field_is_pointed_at() {
 #[tokio::test]
 async fn a_duplicate_field_is_pointed_at() {
     let answer = post_thing(r#"{"name":"a","name":"b"}"#).await;
-    assert_invalid(&answer, "/name", "duplicate_field");
+    assert_invalid(&answer, "#/name", "duplicate_field");
 }
 
 #[test]
@@ -169,12 +169,12 @@ fn a_field_may_have_its_parents_name() {
     }
     let body = br#"{"name":{"name":"a"}}"#;
     let problem = parse::<Outer>(body).unwrap_err();
-    assert_eq!(problem.errors()[0].pointer.as_deref(), Some("/name/name"));
+    assert_eq!(problem.errors()[0].pointer.as_deref(), Some("#/name/name"));
     let body = br#"{"name":{"first":"a","first":"b"}}"#;
     let problem = parse::<Outer>(body).unwrap_err();
-    assert_eq!(problem.errors()[0].pointer.as_deref(), Some("/name/first"));
+    assert_eq!(problem.errors()[0].pointer.as_deref(), Some("#/name/first"));
     let problem = parse::<BTreeMap<String, Part>>(br#"{"name":{"colour":"red"}}"#).unwrap_err();
-    assert_eq!(problem.errors()[0].pointer.as_deref(), Some("/name/name"));
+    assert_eq!(problem.errors()[0].pointer.as_deref(), Some("#/name/name"));
 }
 
 #[test]

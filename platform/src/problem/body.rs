@@ -36,9 +36,9 @@ pub struct ProblemBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
     pub detail: String,
-    /// JSON pointer (RFC 6901) into the request body; empty for the body as a whole.
+    /// JSON pointer into the request body, as a URI fragment (RFC 6901, section 6); `#` is the whole body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "/name")]
+    #[schema(example = "#/name")]
     pub pointer: Option<String>,
     /// Name of the query parameter or header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,16 +49,16 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// An error at a JSON pointer into the body.
+    /// An error at a JSON pointer into the body, such as `/items/0/name`; empty for the body as a whole.
     #[must_use]
     pub fn pointer(
-        pointer: impl Into<String>,
+        pointer: impl AsRef<str>,
         code: impl Into<String>,
         detail: impl Into<String>,
     ) -> Self {
         Self {
             detail: detail.into(),
-            pointer: Some(pointer.into()),
+            pointer: Some(fragment(pointer.as_ref())),
             parameter: None,
             code: code.into(),
         }
@@ -76,6 +76,39 @@ impl FieldError {
             pointer: None,
             parameter: Some(parameter.into()),
             code: code.into(),
+        }
+    }
+}
+
+/// `#` and the pointer, with everything escaped that a URI fragment can't hold (RFC 3986, section 3.5).
+fn fragment(pointer: &str) -> String {
+    let mut fragment = String::with_capacity(pointer.len() + 1);
+    fragment.push('#');
+    for byte in pointer.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(&byte);
+        if plain {
+            fragment.push(char::from(byte));
+        } else {
+            fragment.extend(format!("%{byte:02X}").chars());
+        }
+    }
+    fragment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FieldError;
+
+    #[test]
+    fn a_pointer_is_a_uri_fragment() {
+        for (pointer, fragment) in [
+            ("", "#"),
+            ("/items/0/name", "#/items/0/name"),
+            ("/a~1b/c~0d", "#/a~1b/c~0d"),
+            ("/two words/%/caf\u{e9}", "#/two%20words/%25/caf%C3%A9"),
+        ] {
+            let error = FieldError::pointer(pointer, "code", "detail");
+            assert_eq!(error.pointer.as_deref(), Some(fragment));
         }
     }
 }

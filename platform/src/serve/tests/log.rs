@@ -1,19 +1,19 @@
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use tracing_subscriber::fmt::MakeWriter;
+use std::{cell::RefCell, io, sync::Once};
 
 use super::*;
+use crate::auth::{AuthError, Authenticate, Principal, Reader};
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl io::Write for Lines {
+/// One subscriber for the whole process: with one per test, `tracing` caches what another test's thread,
+/// which has none, is interested in. Each test runs on a thread of its own, which keeps their lines apart.
+struct ThisThread;
+
+impl io::Write for ThisThread {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.extend_from_slice(bytes);
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -22,25 +22,19 @@ impl io::Write for Lines {
     }
 }
 
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
 /// Everything that is logged while one request is answered.
-async fn logged(request: Request<Body>) -> Vec<serde_json::Value> {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(lines.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    send(&api(), request).await;
-    let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+async fn logged(router: Router, request: Request<Body>) -> Vec<serde_json::Value> {
+    static SUBSCRIBED: Once = Once::new();
+    SUBSCRIBED.call_once(|| {
+        tracing_subscriber::fmt()
+            .json()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(|| ThisThread)
+            .init();
+    });
+    LINES.take();
+    send(&router, request).await;
+    let lines = String::from_utf8(LINES.take()).unwrap();
     lines
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -57,7 +51,7 @@ fn get_with_id(path: &str) -> Request<Body> {
 
 #[tokio::test]
 async fn a_source_is_logged_once_with_its_chain_and_the_request_id() {
-    let lines = logged(get_with_id("/broken")).await;
+    let lines = logged(api(), get_with_id("/broken")).await;
     let errors: Vec<_> = lines
         .iter()
         .filter(|line| line["level"] == "ERROR")
@@ -76,7 +70,7 @@ async fn a_source_is_logged_once_with_its_chain_and_the_request_id() {
 
 #[tokio::test]
 async fn a_panic_is_logged_with_the_request_id() {
-    let lines = logged(get_with_id("/panic")).await;
+    let lines = logged(api(), get_with_id("/panic")).await;
     let error = lines.iter().find(|line| line["level"] == "ERROR").unwrap();
     assert_eq!(
         error["fields"]["error"],
@@ -88,7 +82,7 @@ async fn a_panic_is_logged_with_the_request_id() {
 #[tokio::test]
 async fn an_answer_is_logged_without_query_headers_and_body() {
     let id = uuid::Uuid::nil();
-    let lines = logged(get_with_id(&format!("/things/{id}?hidden=query"))).await;
+    let lines = logged(api(), get_with_id(&format!("/things/{id}?hidden=query"))).await;
     let answered = lines
         .iter()
         .find(|line| line["fields"]["message"] == "answered")
@@ -103,8 +97,21 @@ async fn an_answer_is_logged_without_query_headers_and_body() {
     assert!(!all.contains(&id.to_string()), "{all}");
 }
 
+struct NobodyKnown;
+
+impl Authenticate for NobodyKnown {
+    fn authenticate<'a>(&'a self, _token: &'a str) -> BoxFuture<'a, Result<Principal, AuthError>> {
+        Box::pin(async { Err(AuthError::Unknown) })
+    }
+}
+
 #[tokio::test]
 async fn a_refused_credential_is_not_logged() {
-    let lines = logged(get_with_id("/nothing")).await;
-    assert!(!format!("{lines:?}").contains("hidden"));
+    let keys: Arc<dyn Authenticate> = Arc::new(NobodyKnown);
+    let router = Router::new()
+        .route("/own", get(async |_: Reader| "never"))
+        .with_state(keys);
+    let lines = logged(finish(router, ops()), get_with_id("/own")).await;
+    assert_eq!(lines.last().unwrap()["span"]["status"], 401);
+    assert!(!format!("{lines:?}").contains("hidden"), "{lines:?}");
 }
