@@ -171,6 +171,7 @@ fn open(args: &ServerArgs) -> Result<Engine, ServeError> {
             args.statement_memory_bytes_max.to_string(),
         ),
         // Caches sized for a machine that is shared with the rest of the platform.
+        ("max_insert_block_size_bytes", (128_u64 << 20).to_string()),
         ("mark_cache_size", (64_u64 << 20).to_string()),
         ("index_mark_cache_size", (16_u64 << 20).to_string()),
         ("mmap_cache_size", "100".to_owned()),

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::{Bytes, BytesMut};
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
@@ -27,6 +27,7 @@ const EXCEPTION_TAG: HeaderName = HeaderName::from_static("x-clickhouse-exceptio
 /// Between the text of a late exception and the breaking of the connection, so that the text is sent.
 const LATE_EXCEPTION_PAUSE: Duration = Duration::from_millis(50);
 const REPLAY_BYTES: usize = 1 << 20;
+const HOLD_BYTES: usize = 1 << 20;
 
 /// How one request wants to be answered.
 pub(crate) struct Answer {
@@ -47,29 +48,28 @@ impl Answer {
         }
     }
 
-    /// Waits for the first event, which decides about the status, and streams the rest.
+    /// Holds back the first mebibyte of a result, as ClickHouse does: what fails within it, or ends within it, is
+    /// answered with its true status and its final counts.
     pub(crate) async fn respond(
         self,
         mut events: mpsc::Receiver<Event>,
         mut guard: Abandoned,
         server: &Server,
     ) -> Result<Response, Exception> {
-        let (format, mut counts) = match events.recv().await {
-            Some(Event::Started { format, counts }) => (format, counts),
-            Some(Event::Failed(exception)) => {
+        let held = match self.hold(&mut events).await {
+            Ok(held) => held,
+            Err(exception) => {
                 guard.disarm();
                 return Err(exception);
             }
-            Some(Event::Ended(counts)) => (String::new(), counts),
-            Some(Event::Data(_)) | None => {
-                guard.disarm();
-                return Err(Exception::internal(
-                    "the engine's thread ended without an answer",
-                ));
-            }
         };
-        let body = if self.wait_end {
+        let mut counts = held.counts;
+        let body = if held.complete {
+            guard.disarm();
+            Body::from(held.bytes)
+        } else if self.wait_end {
             let mut spool = Spool::new(&server.engine.temporary);
+            block_in_place(|| spool.push(&held.bytes))?;
             counts = self.collect(&mut events, &mut spool).await?;
             guard.disarm();
             replay(spool)?
@@ -81,20 +81,52 @@ impl Answer {
                 tag: self.tag.clone(),
                 broken: false,
             };
-            let version = server.engine.version.clone();
-            Body::from_stream(stream_events(state, version))
+            let rest = stream_events(state, server.engine.version.clone());
+            let first = stream::once(std::future::ready(Ok(held.bytes)));
+            Body::from_stream(first.chain(rest))
         };
         let mut response = body.into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
-            HeaderValue::from_static(content_type(&format)),
+            HeaderValue::from_static(content_type(&held.format)),
         );
-        put(headers, FORMAT, &format);
+        put(headers, FORMAT, &held.format);
         put(headers, QUERY_ID, &self.query_id);
         put(headers, SUMMARY, &summary(counts));
         put(headers, EXCEPTION_TAG, &self.tag);
         Ok(response)
+    }
+
+    async fn hold(&self, events: &mut mpsc::Receiver<Event>) -> Result<Held, Exception> {
+        let mut held = Held::default();
+        let mut bytes = BytesMut::new();
+        while bytes.len() < HOLD_BYTES {
+            match events.recv().await {
+                Some(Event::Started { format, counts }) => {
+                    held.format = format;
+                    held.counts = counts;
+                }
+                Some(Event::Data(piece)) => bytes.extend_from_slice(&self.pack(piece)),
+                Some(Event::Ended(counts)) => {
+                    held.counts = counts;
+                    held.complete = true;
+                    break;
+                }
+                Some(Event::Failed(exception)) => return Err(exception),
+                None => return Err(thread_gone()),
+            }
+        }
+        held.bytes = bytes.freeze();
+        Ok(held)
+    }
+
+    fn pack(&self, piece: Bytes) -> Bytes {
+        if self.compress {
+            block_in_place(|| blocks::encode(&piece))
+        } else {
+            piece
+        }
     }
 
     /// With `wait_end_of_query` nothing is answered before everything is known.
@@ -105,19 +137,30 @@ impl Answer {
     ) -> Result<Counts, Exception> {
         while let Some(event) = events.recv().await {
             match event {
-                Event::Data(bytes) if self.compress => {
-                    block_in_place(|| spool.push(&blocks::encode(&bytes)))?
+                Event::Data(piece) => {
+                    let piece = self.pack(piece);
+                    block_in_place(|| spool.push(&piece))?;
                 }
-                Event::Data(bytes) => block_in_place(|| spool.push(&bytes))?,
                 Event::Ended(counts) => return Ok(counts),
                 Event::Failed(exception) => return Err(exception),
                 Event::Started { .. } => {}
             }
         }
-        Err(Exception::internal(
-            "the engine's thread ended without an answer",
-        ))
+        Err(thread_gone())
     }
+}
+
+/// The beginning of a result, perhaps all of it.
+#[derive(Default)]
+struct Held {
+    format: String,
+    counts: Counts,
+    bytes: Bytes,
+    complete: bool,
+}
+
+fn thread_gone() -> Exception {
+    Exception::internal("the engine's thread ended without an answer")
 }
 
 struct Streaming {
@@ -227,7 +270,8 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// ClickHouse writes the numbers as strings. For a streamed result they are those of its beginning.
+/// ClickHouse writes the numbers as strings. For a result that is streamed on they are those of its
+/// beginning.
 fn summary(counts: Counts) -> String {
     serde_json::json!({
         "read_rows": counts.read_rows.to_string(),
