@@ -39,6 +39,6 @@ pub fn connect(url: &str, role: Role, connections_max: u32) -> Result<PgPool, sq
         ]);
     Ok(PgPoolOptions::new()
         .max_connections(connections_max)
-        .acquire_timeout(Duration::from_secs(3))
+        .acquire_timeout(Duration::from_secs(2))
         .connect_lazy_with(options))
 }

@@ -1,1 +1,9 @@
-//! tests
+//! One binary over real engines. Run it through `make test`, which starts them and says where they are.
+
+mod append;
+mod command_path;
+mod crate_graph;
+mod feed;
+mod proxy;
+mod several_processes;
+mod support;

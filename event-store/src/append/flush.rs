@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Append, AppendError, Appended};
 
 /// How often a lost connection is followed up before the caller is told, and the pause before each further try.
-const RESOLVE_ATTEMPTS: u32 = 5;
+const RESOLVE_ATTEMPTS: u32 = 4;
 const RESOLVE_PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) struct AppendFlush {
@@ -26,6 +26,8 @@ enum Failure {
     Lost,
     /// One of them holds a value that the database refuses: none was appended.
     Data,
+    /// No connection could be had: nothing was sent.
+    Unreachable,
     /// None was appended, and it was nobody's fault.
     Refused,
 }
@@ -62,7 +64,7 @@ impl AppendFlush {
                     Failure::Data => {
                         outcomes[range.start] = Some(Err(AppendError::Rejected(Arc::new(error))))
                     }
-                    Failure::Refused => {
+                    Failure::Unreachable | Failure::Refused => {
                         let error = Arc::new(error);
                         for index in range {
                             outcomes[index] = Some(Err(AppendError::Unavailable(error.clone())));
@@ -86,7 +88,9 @@ impl AppendFlush {
                 tokio::time::sleep(RESOLVE_PAUSE * attempt).await;
             }
             match self.find_or_call(item).await {
-                Err(error) if matches!(failure(&error), Failure::Lost) => last = error,
+                Err(error) if matches!(failure(&error), Failure::Lost | Failure::Unreachable) => {
+                    last = error;
+                }
                 Err(error) if matches!(failure(&error), Failure::Data) => {
                     return Err(AppendError::Rejected(Arc::new(error)));
                 }
@@ -222,10 +226,8 @@ impl AppendFlush {
 /// Classes of SQLSTATE: 08 connection, 57P the server stops or crashes, 22 data, 23 constraint.
 fn failure(error: &sqlx::Error) -> Failure {
     match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::WorkerCrashed => Failure::Lost,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Failure::Unreachable,
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Failure::Lost,
         sqlx::Error::Database(database) => match database.code().as_deref() {
             Some(code) if code.starts_with("08") || code.starts_with("57P") => Failure::Lost,
             Some(code) if code.starts_with("22") || code.starts_with("23") => Failure::Data,

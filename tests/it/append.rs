@@ -1,0 +1,237 @@
+//! The append lane against a real Postgres.
+
+use event_store::{AppendError, EventLog, Log as _, Role};
+use futures::future::join_all;
+use serde_json::json;
+use sqlx::Executor as _;
+use tests::World;
+
+use crate::support::{OTHER_TENANT, append, event, keyed, stream};
+
+#[tokio::test]
+async fn positions_are_contiguous_and_sequences_follow_them() {
+    let world = World::new().await;
+    let store = world.store().await;
+    let appends = (0..200).map(|n| {
+        let mut append = append(&format!("s-{}", n % 200));
+        append.events = (0..=n % 3).map(|n| event(json!({ "n": n }))).collect();
+        store.append(append)
+    });
+    let results = join_all(appends).await;
+    assert!(results.iter().all(Result::is_ok));
+    let log = EventLog::open(world.pool(Role::Projector)).await.unwrap();
+    let events = log.read(0, 10_000).await.unwrap();
+    assert_eq!(events.len(), 399);
+    for (event, position) in events.iter().zip(1..) {
+        assert_eq!(event.position, position);
+    }
+    assert!(
+        events
+            .windows(2)
+            .all(|pair| pair[0].recorded_at <= pair[1].recorded_at)
+    );
+}
+
+#[tokio::test]
+async fn a_conflict_costs_nobody_else_anything() {
+    let world = World::new().await;
+    let store = world.store().await;
+    store.append(append("taken")).await.unwrap();
+    let mut stale = append("taken");
+    stale.expected = 0;
+    let (before, conflict, after) = tokio::join!(
+        store.append(append("a")),
+        store.append(stale),
+        store.append(append("b"))
+    );
+    assert!(before.is_ok() && after.is_ok());
+    assert!(matches!(conflict, Err(AppendError::Conflict { actual: 1 })));
+}
+
+#[tokio::test]
+async fn of_two_with_the_same_expected_version_exactly_one_wins() {
+    let world = World::new().await;
+    let (first, second) = (world.store().await, world.store().await);
+    for round in 0..50 {
+        let id = format!("s-{round}");
+        let (one, two) = tokio::join!(first.append(append(&id)), second.append(append(&id)));
+        let won = [&one, &two].iter().filter(|result| result.is_ok()).count();
+        assert_eq!(won, 1, "{one:?} {two:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_key_returns_the_stored_result_and_another_request_is_refused() {
+    let world = World::new().await;
+    let store = world.store().await;
+    let first = store.append(keyed(append("s"), 7, 1)).await.unwrap();
+    let mut repeated = keyed(append("s"), 7, 1);
+    repeated.expected = 1; // as the caller would now decide it
+    let again = store.append(repeated).await.unwrap();
+    assert!(again.replayed && !first.replayed);
+    assert_eq!(
+        (again.version, again.position),
+        (first.version, first.position)
+    );
+    let reused = store.append(keyed(append("other"), 7, 2)).await;
+    assert!(matches!(reused, Err(AppendError::KeyReused)));
+    assert_eq!(store.streams().head(&stream("other")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn many_concurrent_repeats_of_one_key_have_one_effect() {
+    let world = World::new().await;
+    let stores = [
+        world.store().await,
+        world.store().await,
+        world.store().await,
+    ];
+    let repeats = (0..60).map(|n| stores[n % 3].append(keyed(append("s"), 9, 1)));
+    let results: Vec<_> = join_all(repeats)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(results.iter().filter(|result| !result.replayed).count(), 1);
+    assert!(
+        results
+            .iter()
+            .all(|result| (result.version, result.position) == (1, 1))
+    );
+}
+
+#[tokio::test]
+async fn another_tenants_stream_is_not_found() {
+    let world = World::new().await;
+    let store = world.store().await;
+    store.append(append("s")).await.unwrap();
+    for expected in [0, 1] {
+        let mut foreign = append("s");
+        foreign.tenant = OTHER_TENANT;
+        foreign.expected = expected;
+        assert!(matches!(
+            store.append(foreign).await,
+            Err(AppendError::NotFound)
+        ));
+    }
+}
+
+#[tokio::test]
+async fn a_command_without_events_gets_a_status_and_its_key_is_remembered() {
+    let world = World::new().await;
+    let store = world.store().await;
+    store.append(append("s")).await.unwrap();
+    let mut empty = keyed(append("s"), 5, 1);
+    empty.events.clear();
+    empty.expected = 1;
+    let done = store.append(empty.clone()).await.unwrap();
+    assert_eq!((done.version, done.position, done.replayed), (1, 1, false));
+    empty.expected = 0; // no matter what it would meet now
+    assert!(store.append(empty).await.unwrap().replayed);
+}
+
+#[tokio::test]
+async fn a_value_that_the_database_refuses_costs_its_own_command_only() {
+    let world = World::new().await;
+    let store = world.store().await;
+    let appends = (0..40).map(|n| {
+        let mut append = append(&format!("s-{n}"));
+        if n == 17 {
+            append.origin.actor = "a zero byte: \0".to_owned();
+        }
+        store.append(append)
+    });
+    for (n, result) in join_all(appends).await.into_iter().enumerate() {
+        match n {
+            17 => assert!(
+                matches!(result, Err(AppendError::Rejected(_))),
+                "{result:?}"
+            ),
+            _ => assert!(result.is_ok(), "{n}: {result:?}"),
+        }
+    }
+    let log = EventLog::open(world.pool(Role::Projector)).await.unwrap();
+    assert_eq!(log.head().await.unwrap().0, 39);
+}
+
+#[tokio::test]
+async fn nobody_updates_deletes_or_truncates_events() {
+    let world = World::new().await;
+    world.store().await.append(append("s")).await.unwrap();
+    let statements = |table: &str| {
+        [
+            format!("update es.{table} set actor = 'x'"),
+            format!("delete from es.{table}"),
+            format!("truncate es.{table}"),
+        ]
+    };
+    let runtime = [
+        world.pool(Role::Writer),
+        world.pool(Role::Projector),
+        world.pool(Role::Reader),
+    ];
+    let mut owner = world.owner().await;
+    for table in ["events", "events_p0000", "events_p0001"] {
+        for statement in statements(table) {
+            for pool in &runtime {
+                let refused = pool.execute(&*statement).await.unwrap_err();
+                assert_eq!(code(&refused), "42501", "{statement}");
+            }
+            // Even the superuser, as long as he does not switch the trigger off.
+            let refused = (&mut owner).execute(&*statement).await.unwrap_err();
+            assert_eq!(code(&refused), "ES900", "{statement}");
+        }
+    }
+    for pool in &runtime {
+        let inserted = pool
+            .execute("insert into es.events select * from es.events")
+            .await;
+        assert_eq!(code(&inserted.unwrap_err()), "42501");
+    }
+}
+
+#[tokio::test]
+async fn runtime_roles_own_nothing_and_create_nothing() {
+    let world = World::new().await;
+    let owned: i64 = sqlx::query_scalar(
+        "select count(*) from pg_class c join pg_roles r on r.oid = c.relowner where r.rolname like 'proofline_%'",
+    )
+    .fetch_one(&mut world.owner().await)
+    .await
+    .unwrap();
+    assert_eq!(owned, 0);
+    for role in [Role::Writer, Role::Projector, Role::Reader] {
+        for schema in ["public", "es"] {
+            let created = world
+                .pool(role)
+                .execute(&*format!("create table {schema}.mine ()"))
+                .await;
+            assert_eq!(code(&created.unwrap_err()), "42501", "{role:?} in {schema}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unrelated_open_transaction_delays_neither_writers_nor_readers() {
+    let world = World::new().await;
+    let store = world.store().await;
+    let mut idle = world.owner().await;
+    idle.execute("begin isolation level repeatable read")
+        .await
+        .unwrap();
+    idle.execute("select pg_current_xact_id(), count(*) from es.events")
+        .await
+        .unwrap();
+    store.append(append("s")).await.unwrap();
+    let log = EventLog::open(world.pool(Role::Projector)).await.unwrap();
+    assert_eq!(log.read(0, 10).await.unwrap().len(), 1);
+    idle.execute("rollback").await.unwrap();
+}
+
+fn code(error: &sqlx::Error) -> String {
+    error
+        .as_database_error()
+        .and_then(|database| database.code())
+        .map(Into::into)
+        .unwrap_or_default()
+}

@@ -1,0 +1,442 @@
+//! A test per row of the table in docs/command-path.md.
+
+use commands::{
+    Call, ClientKey, CommandError, Commands, NewNotification, NewSite, Secrets, Telemetry,
+};
+use domain::{
+    AccountId, Hostname, MessageTemplate, NotificationId, NotificationName, SiteId, SiteName,
+};
+use event_store::{Role, Store, TelemetryLane, TelemetryLog};
+use futures::future::join_all;
+use tests::World;
+use uuid::Uuid;
+
+use crate::proxy::{Proxy, split_address};
+use crate::support::{TENANT, append, stream};
+
+/// A process of the platform, as far as commands go.
+async fn commands(world: &World) -> Commands {
+    commands_on(world, world.store().await).await
+}
+
+async fn commands_on(world: &World, store: Store) -> Commands {
+    let telemetry = Telemetry::new(
+        TelemetryLane::start(world.pool(Role::Writer)),
+        TelemetryLog::open(world.pool(Role::Writer)).await.unwrap(),
+    );
+    Commands::new(store, telemetry, Secrets::new([1; 32], [2; 32]))
+}
+
+fn call() -> Call {
+    Call {
+        account: AccountId::from(TENANT),
+        actor: "test".to_owned(),
+        at: "2026-11-21T12:00:00Z".parse().unwrap(),
+        correlation_id: Uuid::now_v7(),
+        request_id: "r".to_owned(),
+        source: "test",
+        key: None,
+        if_match: None,
+    }
+}
+
+fn keyed(key: &str, request: &str) -> Call {
+    Call {
+        key: Some(ClientKey::new(&TENANT, key, &[request.as_bytes()])),
+        ..call()
+    }
+}
+
+fn site(name: &str) -> NewSite {
+    NewSite {
+        name: SiteName::parse(name).unwrap(),
+        domain: Hostname::parse("shop.example.com").unwrap(),
+    }
+}
+
+fn name(text: &str) -> Option<SiteName> {
+    Some(SiteName::parse(text).unwrap())
+}
+
+/// Registers a site and drafts a notification.
+async fn drafted(process: &Commands) -> (SiteId, NotificationId) {
+    let site_id = SiteId::from(
+        process
+            .sites
+            .register(&call(), site("Shop"))
+            .await
+            .unwrap()
+            .aggregate_id,
+    );
+    let notification = NewNotification {
+        name: NotificationName::parse("Sales").unwrap(),
+        message: MessageTemplate::parse("{first_name} bought {product}").unwrap(),
+    };
+    let drafted = process
+        .notifications
+        .draft(&call(), site_id, notification)
+        .await
+        .unwrap();
+    (site_id, NotificationId::from(drafted.aggregate_id))
+}
+
+async fn events(world: &World) -> i64 {
+    sqlx::query_scalar("select count(*) from es.events")
+        .fetch_one(&mut world.owner().await)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn key_known_same_request_answers_with_the_stored_result() {
+    let world = World::new().await;
+    let (here, there) = (commands(&world).await, commands(&world).await);
+    let first = here
+        .sites
+        .register(&keyed("k", "a"), site("Shop"))
+        .await
+        .unwrap();
+    let again = there
+        .sites
+        .register(&keyed("k", "a"), site("Shop"))
+        .await
+        .unwrap();
+    assert!(!first.replayed && again.replayed);
+    assert_eq!(
+        (first.aggregate_id, first.version, first.position),
+        (again.aggregate_id, again.version, again.position)
+    );
+    assert_eq!(events(&world).await, 1);
+}
+
+#[tokio::test]
+async fn key_known_other_request_is_refused() {
+    let world = World::new().await;
+    let process = commands(&world).await;
+    process
+        .sites
+        .register(&keyed("k", "a"), site("Shop"))
+        .await
+        .unwrap();
+    let reused = process
+        .sites
+        .register(&keyed("k", "b"), site("Other"))
+        .await;
+    assert!(matches!(reused, Err(CommandError::KeyReused)));
+    assert_eq!(events(&world).await, 1);
+}
+
+#[tokio::test]
+async fn key_known_answers_also_where_the_decision_would_now_be_refused() {
+    let world = World::new().await;
+    let process = commands(&world).await;
+    let (site_id, id) = drafted(&process).await;
+    let published = process
+        .notifications
+        .publish(&keyed("k", "publish"), site_id, id)
+        .await
+        .unwrap();
+    process
+        .notifications
+        .archive(&call(), site_id, id)
+        .await
+        .unwrap();
+    assert!(
+        process
+            .notifications
+            .publish(&call(), site_id, id)
+            .await
+            .is_err()
+    );
+    let again = process
+        .notifications
+        .publish(&keyed("k", "publish"), site_id, id)
+        .await
+        .unwrap();
+    assert_eq!((again.version, again.replayed), (published.version, true));
+}
+
+#[tokio::test]
+async fn cached_and_stale_events_decided_are_decided_again() {
+    let world = World::new().await;
+    let (here, there) = (commands(&world).await, commands(&world).await);
+    let id = SiteId::from(
+        here.sites
+            .register(&call(), site("Shop"))
+            .await
+            .unwrap()
+            .aggregate_id,
+    );
+    there
+        .sites
+        .change(&call(), id, name("Theirs"), None)
+        .await
+        .unwrap();
+    let changed = here
+        .sites
+        .change(&call(), id, name("Ours"), None)
+        .await
+        .unwrap();
+    assert_eq!(changed.version, 3);
+}
+
+#[tokio::test]
+async fn cached_and_stale_refusal_is_confirmed_against_the_head() {
+    let world = World::new().await;
+    let (here, there) = (commands(&world).await, commands(&world).await);
+    let (site_id, id) = drafted(&here).await;
+    assert!(matches!(
+        here.notifications.pause(&call(), site_id, id).await,
+        Err(CommandError::Refused(_))
+    ));
+    there
+        .notifications
+        .publish(&call(), site_id, id)
+        .await
+        .unwrap();
+    let paused = here
+        .notifications
+        .pause(&call(), site_id, id)
+        .await
+        .unwrap();
+    assert_eq!(paused.version, 3);
+}
+
+#[tokio::test]
+async fn cached_and_stale_empty_decision_is_confirmed_against_the_head() {
+    let world = World::new().await;
+    let (here, there) = (commands(&world).await, commands(&world).await);
+    let (site_id, id) = drafted(&here).await;
+    here.notifications
+        .publish(&call(), site_id, id)
+        .await
+        .unwrap();
+    there
+        .notifications
+        .pause(&call(), site_id, id)
+        .await
+        .unwrap();
+    // Here it still looks published, so resuming looks done.
+    let resumed = here
+        .notifications
+        .resume(&call(), site_id, id)
+        .await
+        .unwrap();
+    assert_eq!(resumed.version, 4);
+}
+
+#[tokio::test]
+async fn a_current_refusal_is_refused_and_appends_nothing() {
+    let world = World::new().await;
+    let process = commands(&world).await;
+    let (site_id, id) = drafted(&process).await;
+    let refused = process
+        .notifications
+        .resume(&keyed("k", "a"), site_id, id)
+        .await;
+    assert!(matches!(refused, Err(CommandError::Refused(_))));
+    assert_eq!(events(&world).await, 2);
+    // A refusal is not stored: the same key works once the state allows it.
+    process
+        .notifications
+        .publish(&call(), site_id, id)
+        .await
+        .unwrap();
+    assert!(
+        !process
+            .notifications
+            .resume(&keyed("k", "a"), site_id, id)
+            .await
+            .unwrap()
+            .replayed
+    );
+}
+
+#[tokio::test]
+async fn a_current_empty_decision_under_a_key_is_stored() {
+    let world = World::new().await;
+    let process = commands(&world).await;
+    let (site_id, id) = drafted(&process).await;
+    process
+        .notifications
+        .publish(&call(), site_id, id)
+        .await
+        .unwrap();
+    let done = process
+        .notifications
+        .publish(&keyed("k", "a"), site_id, id)
+        .await
+        .unwrap();
+    assert_eq!((done.version, done.replayed), (2, false));
+    process
+        .notifications
+        .pause(&call(), site_id, id)
+        .await
+        .unwrap();
+    let again = process
+        .notifications
+        .publish(&keyed("k", "a"), site_id, id)
+        .await
+        .unwrap();
+    assert_eq!((again.version, again.replayed), (2, true));
+    assert_eq!(events(&world).await, 4);
+}
+
+#[tokio::test]
+async fn if_match_holds_against_the_head_and_not_the_cache() {
+    let world = World::new().await;
+    let (here, there) = (commands(&world).await, commands(&world).await);
+    let id = SiteId::from(
+        here.sites
+            .register(&call(), site("Shop"))
+            .await
+            .unwrap()
+            .aggregate_id,
+    );
+    there
+        .sites
+        .change(&call(), id, name("Theirs"), None)
+        .await
+        .unwrap();
+    let at = |version| Call {
+        if_match: Some(version),
+        ..call()
+    };
+    let stale = here.sites.change(&at(1), id, name("Ours"), None).await;
+    assert!(
+        matches!(stale, Err(CommandError::VersionMismatch { actual: 2 })),
+        "{stale:?}"
+    );
+    assert_eq!(
+        here.sites
+            .change(&at(2), id, name("Ours"), None)
+            .await
+            .unwrap()
+            .version,
+        3
+    );
+}
+
+#[tokio::test]
+async fn another_accounts_aggregate_is_not_found_cached_or_not() {
+    let world = World::new().await;
+    let process = commands(&world).await;
+    let id = SiteId::from(
+        process
+            .sites
+            .register(&call(), site("Shop"))
+            .await
+            .unwrap()
+            .aggregate_id,
+    );
+    let foreign = Call {
+        account: AccountId::from(Uuid::from_u128(9)),
+        ..call()
+    };
+    for _ in 0..2 {
+        let refused = process.sites.change(&foreign, id, name("Mine"), None).await;
+        assert!(
+            matches!(refused, Err(CommandError::NotFound)),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(events(&world).await, 1);
+}
+
+#[tokio::test]
+async fn commands_on_one_stream_all_succeed_one_after_the_other() {
+    let world = World::new().await;
+    let processes = [commands(&world).await, commands(&world).await];
+    let id = SiteId::from(
+        processes[0]
+            .sites
+            .register(&call(), site("Shop"))
+            .await
+            .unwrap()
+            .aggregate_id,
+    );
+    let (calls, names): (Vec<_>, Vec<_>) = (0..12)
+        .map(|n| (call(), name(&format!("Name {n}"))))
+        .unzip();
+    let changes = (0..12).map(|n| {
+        processes[n % 2]
+            .sites
+            .change(&calls[n], id, names[n].clone(), None)
+    });
+    let mut versions: Vec<_> = join_all(changes)
+        .await
+        .into_iter()
+        .map(|done| done.unwrap().version)
+        .collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (2..14).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn reply_lost_after_the_commit_is_found_and_not_sent_again() {
+    let world = World::new().await;
+    let (store, proxy) = store_behind_proxy(&world).await;
+    store.append(append("warm")).await.unwrap();
+    proxy.swallow_next_reply();
+    let appended = store.append(append("s")).await.unwrap();
+    assert_eq!(proxy.broken(), 1, "the fault was injected");
+    assert_eq!((appended.version, appended.position), (1, 2));
+    assert_eq!(events(&world).await, 2);
+}
+
+#[tokio::test]
+async fn request_lost_before_the_commit_is_sent_again() {
+    let world = World::new().await;
+    let (store, proxy) = store_behind_proxy(&world).await;
+    store.append(append("warm")).await.unwrap();
+    proxy.cut_next_request();
+    let appended = store.append(append("s")).await.unwrap();
+    assert_eq!(proxy.broken(), 1, "the fault was injected");
+    assert_eq!((appended.version, appended.position), (1, 2));
+    assert_eq!(events(&world).await, 2);
+}
+
+#[tokio::test]
+async fn reply_lost_and_the_stream_moved_by_others_is_told_as_what_it_is() {
+    let world = World::new().await;
+    let (store, proxy) = store_behind_proxy(&world).await;
+    let others = world.store().await;
+    store.append(append("warm")).await.unwrap();
+    others.append(append("s")).await.unwrap();
+    proxy.cut_next_request();
+    let conflict = store.append(append("s")).await;
+    assert_eq!(proxy.broken(), 1, "the fault was injected");
+    assert!(
+        matches!(
+            conflict,
+            Err(event_store::AppendError::Conflict { actual: 1 })
+        ),
+        "{conflict:?}"
+    );
+}
+
+#[tokio::test]
+async fn database_gone_is_told_as_unavailable_and_nothing_is_there() {
+    let world = World::new().await;
+    let (_, keep) = store_behind_proxy(&world).await;
+    let (through, _) = split_address(&world.database_url);
+    let unreachable = through("127.0.0.1:1".parse().unwrap());
+    let streams = world.store().await.streams().clone();
+    let lane = event_store::connect(&unreachable, Role::Writer, 3).unwrap();
+    let store = Store::open(lane, streams).await.unwrap();
+    let refused = store.append(append("s")).await;
+    assert!(
+        matches!(refused, Err(event_store::AppendError::Unavailable(_))),
+        "{refused:?}"
+    );
+    assert_eq!(store.streams().head(&stream("s")).await.unwrap(), None);
+    drop(keep);
+}
+
+async fn store_behind_proxy(world: &World) -> (Store, Proxy) {
+    let (through, server) = split_address(&world.database_url);
+    let proxy = Proxy::start(server).await;
+    let streams = world.store().await.streams().clone();
+    let lane = event_store::connect(&through(proxy.address), Role::Writer, 3).unwrap();
+    (Store::open(lane, streams).await.unwrap(), proxy)
+}

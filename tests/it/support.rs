@@ -1,0 +1,51 @@
+//! Valid values, which a test then changes.
+
+use event_store::{Append, NewEvent, Origin, StreamId};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+pub(crate) const TENANT: Uuid = Uuid::from_u128(0x1111);
+pub(crate) const OTHER_TENANT: Uuid = Uuid::from_u128(0x2222);
+
+pub(crate) fn stream(id: &str) -> StreamId {
+    StreamId {
+        aggregate_type: "thing".to_owned(),
+        aggregate_id: id.to_owned(),
+    }
+}
+
+/// One event into a new stream, by a command without a client's key.
+pub(crate) fn append(id: &str) -> Append {
+    let command_id = Uuid::now_v7();
+    Append {
+        tenant: TENANT,
+        stream: stream(id),
+        owner: Uuid::from_u128(0x0123),
+        expected: 0,
+        origin: Origin {
+            command_id,
+            correlation_id: command_id,
+            causation_id: None,
+            actor: "test".to_owned(),
+            metadata: json!({ "source": "test" }),
+        },
+        request_hash: None,
+        events: vec![event(json!({ "n": 1 }))],
+    }
+}
+
+pub(crate) fn event(payload: Value) -> NewEvent {
+    NewEvent {
+        id: Uuid::now_v7(),
+        event_type: "thing.happened".to_owned(),
+        event_version: "1".to_owned(),
+        payload,
+    }
+}
+
+/// The same command under a client's key.
+pub(crate) fn keyed(mut append: Append, key: u128, hash: u8) -> Append {
+    append.origin.command_id = Uuid::from_u128(key);
+    append.request_hash = Some([hash; 32]);
+    append
+}
