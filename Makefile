@@ -1,0 +1,48 @@
+# What a person does with this checkout. Every target sets up what it needs, from nothing.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+# Options of `proofline up`, `demo` and `bench`, such as ARGS="--port 8080".
+ARGS ?=
+
+.PHONY: help setup up demo test check bench prepare clean distclean release
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: packages, and ClickHouse as a library
+	@scripts/setup
+	@cargo run --quiet --package engines -- fetch
+
+up: release ## Serve the whole platform on this machine until Ctrl-C
+	@exec target/release/proofline up $(ARGS)
+
+demo: release ## Send real input through the whole pipeline and compare every count
+	@exec target/release/proofline demo $(ARGS)
+
+bench: release ## Run the benchmark suite
+	@exec target/release/proofline bench $(ARGS)
+
+test: setup ## Run all tests on engines of their own
+	cargo build --workspace --bins
+	@scripts/test target/debug/engines run -- cargo test --workspace --no-fail-fast
+
+check: setup ## Check format, lints and documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+prepare: setup ## Refresh .sqlx against a freshly migrated database
+	cargo build --package engines
+	@target/debug/engines run -- scripts/prepare
+
+clean: ## Remove what was built and stored; keeps the fetched engine
+	@scripts/clean
+
+distclean: clean ## Remove the fetched engine, too
+	@rm -rf .proofline
+
+# The library is fetched by the profile that is built anyway.
+release:
+	@scripts/setup
+	@cargo run --quiet --release --package engines -- fetch
+	cargo build --release --package proofline
