@@ -91,6 +91,12 @@ impl<C: Clock + Clone> RateLimit<C> {
 
     /// Counts one request against the key. Attach the headers to the answer: `Ok((headers, Json(..)))`.
     pub fn check(&self, key: impl Hash) -> Result<RateLimitHeaders, Problem> {
+        self.check_n(key, NonZeroU32::MIN)
+    }
+
+    /// Counts `n` at once, all or none, such as the items of a batch. More than the burst counts as the whole burst, or
+    /// it would never fit.
+    pub fn check_n(&self, key: impl Hash, n: NonZeroU32) -> Result<RateLimitHeaders, Problem> {
         let check = self.checks.fetch_add(1, Ordering::Relaxed);
         if check.is_multiple_of(CHECKS_PER_LOOK) {
             self.bound_keys();
@@ -101,7 +107,16 @@ impl<C: Clock + Clone> RateLimit<C> {
         } else {
             key
         };
-        match self.limiter.check_key(&bucket) {
+        let n = NonZeroU32::new(n.get().min(self.burst)).unwrap_or(NonZeroU32::MIN);
+        let Ok(checked) = self.limiter.check_key_n(&bucket, n) else {
+            return Err(
+                Problem::new(ProblemKind::Internal).internal(anyhow::anyhow!(
+                    "{n} does not fit the burst of {}",
+                    self.name
+                )),
+            );
+        };
+        match checked {
             Ok(state) => {
                 let remaining = state.remaining_burst_capacity();
                 let reset_s = if remaining < self.burst {
@@ -166,8 +181,9 @@ impl IntoResponseParts for RateLimitHeaders {
     type Error = Infallible;
 
     fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
-        parts.headers_mut().insert(POLICY, self.policy);
-        parts.headers_mut().insert(LIMIT, self.limit);
+        // Both are lists: an answer may carry several limits.
+        parts.headers_mut().append(POLICY, self.policy);
+        parts.headers_mut().append(LIMIT, self.limit);
         Ok(parts)
     }
 }

@@ -64,6 +64,19 @@ async fn the_headers_count_down_to_a_429() {
     assert_eq!(send(&router, from("192.0.2.1:1")).await.status, 429);
 }
 
+#[test]
+fn a_batch_counts_as_many_as_it_holds() {
+    let (limit, clock) = limit(10, 10, 100);
+    let n = |n| std::num::NonZeroU32::new(n).unwrap();
+    limit.check_n("site", n(7)).unwrap();
+    limit.check_n("site", n(4)).unwrap_err();
+    limit.check_n("site", n(3)).unwrap();
+    limit.check_n("other", n(1_000)).unwrap();
+    limit.check_n("other", n(1)).unwrap_err();
+    clock.advance(Duration::from_secs(1));
+    limit.check_n("other", n(1_000)).unwrap();
+}
+
 #[tokio::test]
 async fn one_network_is_one_key() {
     let (limit, _clock) = limit(1, 1, 100);
