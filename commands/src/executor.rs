@@ -24,6 +24,8 @@ pub struct Committed {
     pub position: Token,
     /// The command was done before, under the same key.
     pub replayed: bool,
+    /// This call appended events. Not so for a replay, or where the wanted state was there already.
+    pub changed: bool,
 }
 
 /// Loads, decides, appends. Cheap to clone; clones share the cache.
@@ -92,10 +94,11 @@ impl Executor {
             };
             if events.is_empty() && call.key.is_none() {
                 if self.confirmed::<A>(&current, &text).await? {
-                    return Ok(self.committed(id, loaded.version, loaded.last_position, false));
+                    return Ok(self.committed(id, loaded.version, loaded.last_position));
                 }
                 continue;
             }
+            let has_events = !events.is_empty();
             let append = Append {
                 tenant,
                 stream: StreamId {
@@ -109,7 +112,14 @@ impl Executor {
                 events: event_store::encode(&events)?,
             };
             match self.store.append(append).await {
-                Ok(appended) => return self.done(tenant, decided, &appended),
+                Ok(appended) => {
+                    let committed = self.done(tenant, decided, &appended)?;
+                    return Ok(Committed {
+                        replayed: appended.replayed,
+                        changed: has_events && !appended.replayed,
+                        ..committed
+                    });
+                }
                 Err(AppendError::Conflict { .. }) => {
                     self.cache.forget::<A>(tenant, &text);
                     metrics::counter!("proofline_command_conflicts_total", "aggregate" => A::TYPE)
@@ -157,12 +167,10 @@ impl Executor {
             return Err(CommandError::KeyReused);
         }
         let id = parse_id(&done.aggregate_id)?;
-        Ok(Some(self.committed(
-            id,
-            done.version,
-            done.last_position,
-            true,
-        )))
+        Ok(Some(Committed {
+            replayed: true,
+            ..self.committed(id, done.version, done.last_position)
+        }))
     }
 
     async fn current<A>(
@@ -230,21 +238,16 @@ impl Executor {
                 .put(tenant, &appended.aggregate_id, Arc::new(loaded));
         }
         let id = parse_id(&appended.aggregate_id)?;
-        Ok(self.committed(id, appended.version, appended.position, appended.replayed))
+        Ok(self.committed(id, appended.version, appended.position))
     }
 
-    fn committed(
-        &self,
-        aggregate_id: Uuid,
-        version: i64,
-        position: i64,
-        replayed: bool,
-    ) -> Committed {
+    fn committed(&self, aggregate_id: Uuid, version: i64, position: i64) -> Committed {
         Committed {
             aggregate_id,
             version,
             position: self.store.token(position),
-            replayed,
+            replayed: false,
+            changed: false,
         }
     }
 }

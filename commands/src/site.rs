@@ -62,12 +62,13 @@ impl Sites {
         self.secrets.embed_key(id)
     }
 
-    /// The site's settings as the write side knows them, for a change of some of them.
+    /// The site's settings as the write side knows them, and the version that has them, for a change of some of them
+    /// that is made conditional on that version.
     pub async fn settings(
         &self,
         account: AccountId,
         id: SiteId,
-    ) -> Result<SiteSettings, CommandError> {
+    ) -> Result<(SiteSettings, i64), CommandError> {
         let loaded = self
             .executor
             .load::<Site>(account.into(), id.into())
@@ -75,7 +76,7 @@ impl Sites {
         loaded
             .aggregate
             .registered()
-            .map(|site| site.settings)
+            .map(|site| (site.settings, loaded.version))
             .ok_or(CommandError::NotFound)
     }
 
