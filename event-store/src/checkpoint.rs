@@ -16,6 +16,8 @@ pub enum CheckpointError {
     Advance { name: String, source: sqlx::Error },
     #[error("could not store the intent of projection {name}")]
     StoreIntent { name: String, source: sqlx::Error },
+    #[error("could not note the status of projection {name}")]
+    Report { name: String, source: sqlx::Error },
     #[error("projection {name} stands in incarnation {found} of its log, which is now {expected}")]
     OtherIncarnation {
         name: String,
@@ -24,6 +26,29 @@ pub enum CheckpointError {
     },
     #[error("another worker has moved projection {name} on")]
     Fenced { name: String },
+}
+
+/// Whether a projection follows its log. Stored; never rename.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProjectionStatus {
+    Running,
+    Stopped,
+}
+
+impl ProjectionStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// `None` for a text that is not a status.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Running, Self::Stopped]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    }
 }
 
 /// A range of positions that is about to be written where our transactions do not reach.
@@ -62,6 +87,15 @@ impl Checkpoints {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub fn version(&self) -> i32 {
+        self.version
+    }
+
+    /// The log's identity, which the checkpoints belong to.
+    pub fn incarnation(&self) -> Uuid {
+        self.incarnation
     }
 
     /// Puts a new projection at position 0 and leaves a known one where it is.
@@ -103,27 +137,34 @@ impl Checkpoints {
         Ok(rows.into_iter().map(|row| row.checkpoint).collect())
     }
 
-    /// Moves every shard from `from` to `to`, or none: part of the transaction that writes the rows.
+    /// Moves every shard to `to`, or none: part of the transaction that writes the rows. `from` has one checkpoint per
+    /// shard, in order of shards; a shard that is at `to` or beyond stays.
     pub async fn advance(
         &self,
         connection: &mut PgConnection,
-        from: i64,
+        from: &[i64],
         to: i64,
     ) -> Result<(), CheckpointError> {
         let moved = sqlx::query!(
-            "update es.projections set checkpoint = $4, updated_at = clock_timestamp()
-             where name = $1 and version = $2 and checkpoint = $3 and incarnation = $5 and shard = any($6)",
+            "update es.projections p set checkpoint = $4, updated_at = clock_timestamp()
+             from unnest($3::smallint[], $6::bigint[]) s(shard, checkpoint)
+             where p.name = $1 and p.version = $2 and p.shard = s.shard and p.incarnation = $5
+               and p.checkpoint = s.checkpoint and p.checkpoint < $4",
             self.name,
             self.version,
-            from,
+            &self.shards,
             to,
             self.incarnation,
-            &self.shards
+            from
         )
         .execute(connection)
         .await
-        .map_err(|source| CheckpointError::Advance { name: self.name.clone(), source })?;
-        if moved.rows_affected() == self.shards.len() as u64 {
+        .map_err(|source| CheckpointError::Advance {
+            name: self.name.clone(),
+            source,
+        })?;
+        let behind = from.iter().filter(|checkpoint| **checkpoint < to).count();
+        if from.len() == self.shards.len() && moved.rows_affected() == behind as u64 {
             Ok(())
         } else {
             Err(CheckpointError::Fenced {
@@ -132,13 +173,14 @@ impl Checkpoints {
         }
     }
 
-    /// Copies checkpoints whose authority is the sink itself; never backwards.
+    /// Copies checkpoints whose authority is the sink itself, backwards too: a sink that lost its newest writes must not
+    /// be taken for one that has them.
     pub async fn mirror(&self, pool: &PgPool, checkpoints: &[i64]) -> Result<(), CheckpointError> {
         sqlx::query!(
             "update es.projections p set checkpoint = m.checkpoint, updated_at = clock_timestamp()
              from unnest($4::smallint[], $5::bigint[]) m(shard, checkpoint)
              where p.name = $1 and p.version = $2 and p.incarnation = $3 and p.shard = m.shard
-               and p.checkpoint < m.checkpoint",
+               and p.checkpoint <> m.checkpoint",
             self.name,
             self.version,
             self.incarnation,
@@ -148,6 +190,30 @@ impl Checkpoints {
         .execute(pool)
         .await
         .map_err(|source| CheckpointError::Advance {
+            name: self.name.clone(),
+            source,
+        })?;
+        Ok(())
+    }
+
+    /// Notes whether the projection runs, and what went wrong last, for people to read.
+    pub async fn report(
+        &self,
+        pool: &PgPool,
+        status: ProjectionStatus,
+        last_error: Option<&str>,
+    ) -> Result<(), CheckpointError> {
+        sqlx::query!(
+            "update es.projections set status = $3, last_error = $4, updated_at = clock_timestamp()
+             where name = $1 and version = $2 and (status, last_error) is distinct from ($3, $4)",
+            self.name,
+            self.version,
+            status.as_str(),
+            last_error
+        )
+        .execute(pool)
+        .await
+        .map_err(|source| CheckpointError::Report {
             name: self.name.clone(),
             source,
         })?;
@@ -175,11 +241,11 @@ impl Checkpoints {
         }))
     }
 
-    /// Writes down what is about to be written.
+    /// Writes down what is about to be written. Refused as fenced where another intent stands.
     pub async fn intend(&self, pool: &PgPool, intent: Intent) -> Result<(), CheckpointError> {
-        sqlx::query!(
+        let stored = sqlx::query!(
             "insert into es.intents (name, version, shard, incarnation, position_from, position_to)
-             values ($1, $2, 0, $3, $4, $5)",
+             values ($1, $2, 0, $3, $4, $5) on conflict do nothing",
             self.name,
             self.version,
             self.incarnation,
@@ -192,7 +258,13 @@ impl Checkpoints {
             name: self.name.clone(),
             source,
         })?;
-        Ok(())
+        if stored.rows_affected() == 1 {
+            Ok(())
+        } else {
+            Err(CheckpointError::Fenced {
+                name: self.name.clone(),
+            })
+        }
     }
 
     /// Moves the checkpoint over what was written and forgets the intent, in one transaction.
@@ -202,7 +274,7 @@ impl Checkpoints {
             source,
         };
         let mut tx = pool.begin().await.map_err(failed)?;
-        self.advance(&mut tx, intent.from, intent.to).await?;
+        self.advance(&mut tx, &[intent.from], intent.to).await?;
         sqlx::query!(
             "delete from es.intents where name = $1 and version = $2 and shard = 0",
             self.name,

@@ -14,6 +14,8 @@ pub trait Positioned: Send + Sync + 'static {
     /// 1, 2, 3 … in commit order, without a gap.
     fn position(&self) -> i64;
     fn bucket(&self) -> Bucket;
+    /// About how much memory it takes.
+    fn size_bytes(&self) -> usize;
 }
 
 /// A log that can be read from any position on.
@@ -34,6 +36,13 @@ pub trait Log: Clone + Send + Sync + 'static {
 
     /// The last position, and the log's identity now.
     fn head(&self) -> impl Future<Output = Result<(i64, Uuid), sqlx::Error>> + Send;
+
+    /// How long ago, in seconds of the database's clock, the record at `position` was appended. `None` where none
+    /// stands there.
+    fn age_seconds(
+        &self,
+        position: i64,
+    ) -> impl Future<Output = Result<Option<f64>, sqlx::Error>> + Send;
 
     fn token(&self, position: i64) -> Token {
         Token {
@@ -152,6 +161,21 @@ impl EventLog {
         let incarnation = incarnation(&pool, LogName::Events).await?;
         Ok(Self { pool, incarnation })
     }
+
+    /// The tenant's events after position `from` up to `to`, in order.
+    pub async fn read_tenant(
+        &self,
+        tenant: Uuid,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+        sqlx::query_file_as!(EventRow, "sql/select_tenant_events.sql", tenant, from, to)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(RecordedEvent::try_from)
+            .collect()
+    }
 }
 
 impl Log for EventLog {
@@ -182,6 +206,16 @@ impl Log for EventLog {
         .await?;
         Ok((row.head, row.incarnation))
     }
+
+    async fn age_seconds(&self, position: i64) -> Result<Option<f64>, sqlx::Error> {
+        sqlx::query_scalar!(
+            r#"select extract(epoch from clock_timestamp() - recorded_at)::float8 as "age!"
+               from es.events where position = $1"#,
+            position
+        )
+        .fetch_optional(&self.pool)
+        .await
+    }
 }
 
 impl Positioned for RecordedEvent {
@@ -191,5 +225,9 @@ impl Positioned for RecordedEvent {
 
     fn bucket(&self) -> Bucket {
         self.bucket
+    }
+
+    fn size_bytes(&self) -> usize {
+        size_of::<Self>() + self.payload.get().len() + self.metadata.get().len() + 200
     }
 }

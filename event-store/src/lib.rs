@@ -18,7 +18,7 @@ pub mod vault;
 
 pub use append::{Append, AppendError, Appended, NewEvent, Origin};
 pub use bucket::{BUCKETS, Bucket, SHARDS, Shard};
-pub use checkpoint::{CheckpointError, Checkpoints, Intent};
+pub use checkpoint::{CheckpointError, Checkpoints, Intent, ProjectionStatus};
 pub use cqrs::{AggregateStore, Loaded, Scope, encode};
 pub use feed::{EventLog, FeedError, Log, Positioned, Reader};
 pub use pool::{Role, connect};

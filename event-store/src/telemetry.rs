@@ -232,6 +232,16 @@ impl Log for TelemetryLog {
         .await?;
         Ok((row.head, row.incarnation))
     }
+
+    async fn age_seconds(&self, position: i64) -> Result<Option<f64>, sqlx::Error> {
+        sqlx::query_scalar!(
+            r#"select extract(epoch from clock_timestamp() - received_at)::float8 as "age!"
+               from es.telemetry where position = $1"#,
+            position
+        )
+        .fetch_optional(&self.pool)
+        .await
+    }
 }
 
 impl Positioned for TelemetryEvent {
@@ -241,6 +251,10 @@ impl Positioned for TelemetryEvent {
 
     fn bucket(&self) -> Bucket {
         self.bucket
+    }
+
+    fn size_bytes(&self) -> usize {
+        size_of::<Self>() + self.payload.get().len() + 50
     }
 }
 
