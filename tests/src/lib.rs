@@ -14,7 +14,8 @@ use uuid::Uuid;
 /// Migrated once per run; every test copies it.
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
-/// Where one test's data lives. All of it is new, and gone when this is dropped.
+/// Where one test's data lives. All of it is new. The databases stay until a later run sweeps them: dropping one costs
+/// a checkpoint, and most runs have engines of their own that are gone with their folder.
 pub struct World {
     pub database_url: String,
     pub keys_url: String,
@@ -22,7 +23,6 @@ pub struct World {
     pub redis_prefix: String,
     pub clickhouse_url: String,
     pub clickhouse_database: String,
-    admin_url: String,
     directory: TempDir,
 }
 
@@ -52,7 +52,6 @@ impl World {
             redis_prefix: name.clone(),
             clickhouse_url: variable("CLICKHOUSE_URL")?,
             clickhouse_database: name,
-            admin_url,
             directory: tempfile::tempdir()?,
         })
     }
@@ -85,28 +84,6 @@ impl World {
     }
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        let (url, name) = (self.admin_url.clone(), self.redis_prefix.clone());
-        // A runtime of its own, since this may run while the test's is unwinding.
-        let cleaned = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(async {
-                let mut admin = PgConnection::connect(&url).await?;
-                for suffix in ["", "_keys"] {
-                    let drop = format!(r#"drop database if exists "{name}{suffix}" with (force)"#);
-                    admin.execute(&*drop).await?;
-                }
-                anyhow::Ok(())
-            })
-        });
-        // A leftover database is untidy and breaks nothing.
-        drop(cleaned.join());
-    }
-}
-
 /// A store on databases that stand already.
 pub async fn open_store(database_url: &str, keys_url: &str, key_file: &Path) -> Result<Store> {
     let streams = Streams::new(
@@ -123,10 +100,38 @@ fn vault(keys_url: &str, key_file: &Path) -> Result<Vault> {
 }
 
 async fn make_template(admin_url: &str) -> Result<String> {
+    sweep(admin_url).await?;
     let name = format!("tpl_{}", Uuid::now_v7().simple());
     migrations::postgres(&in_database(admin_url, &name)).await?;
     migrations::keys(&in_database(admin_url, &format!("{name}_keys"))).await?;
     Ok(name)
+}
+
+/// Drops what runs of more than an hour ago left on a server that outlives them. Names hold a UUID v7, so they sort by
+/// time.
+async fn sweep(admin_url: &str) -> Result<()> {
+    let mut admin = PgConnection::connect(admin_url).await?;
+    let hour_ago = Uuid::now_v7()
+        .get_timestamp()
+        .map_or(0, |now| now.to_unix().0.saturating_sub(3600));
+    let oldest = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, hour_ago, 0))
+        .simple()
+        .to_string();
+    let left: Vec<String> = sqlx::query_scalar(
+        "select datname from pg_database where datname ~ '^(t|tpl)_[0-9a-f]{32}(_keys)?$'
+         and substring(datname from '_([0-9a-f]{32})') < $1",
+    )
+    .bind(oldest)
+    .fetch_all(&mut admin)
+    .await?;
+    for name in left {
+        admin
+            .execute(&*format!(
+                r#"drop database if exists "{name}" with (force)"#
+            ))
+            .await?;
+    }
+    Ok(())
 }
 
 fn variable(name: &str) -> Result<String> {
