@@ -143,6 +143,21 @@ impl Executor {
             .loaded)
     }
 
+    /// The aggregate as it stood a moment ago, for a command that is made conditional on its version.
+    pub(crate) async fn load_fresh<A>(
+        &self,
+        tenant: Uuid,
+        id: Uuid,
+    ) -> Result<Arc<Loaded<A>>, CommandError>
+    where
+        A: Aggregate + Clone + 'static,
+    {
+        Ok(self
+            .current::<A>(tenant, &id.to_string(), true)
+            .await?
+            .loaded)
+    }
+
     /// Whose a stream is; `None` where it has no event.
     pub(crate) async fn tenant_of(&self, stream: &StreamId) -> Result<Option<Uuid>, CommandError> {
         Ok(self

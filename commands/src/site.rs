@@ -8,6 +8,11 @@ use crate::error::CommandError;
 use crate::executor::{Committed, Executor};
 use crate::secrets::Secrets;
 
+/// How often settings are merged before the caller is told that others keep changing them.
+const MERGES_MAX: usize = 16;
+/// The version of no site: lets a repeated command find its result, and refuses every other one.
+const NO_VERSION: i64 = -1;
+
 #[derive(Clone)]
 pub struct Sites {
     executor: Executor,
@@ -62,22 +67,36 @@ impl Sites {
         self.secrets.embed_key(id)
     }
 
-    /// The site's settings as the write side knows them, and the version that has them, for a change of some of them
-    /// that is made conditional on that version.
-    pub async fn settings(
+    /// Changes settings by what `merge` makes of those that stand. Merged again where they change meanwhile, so that of
+    /// two changes of different settings neither is lost.
+    pub async fn change_settings(
         &self,
-        account: AccountId,
+        call: &Call,
         id: SiteId,
-    ) -> Result<(SiteSettings, i64), CommandError> {
-        let loaded = self
-            .executor
-            .load::<Site>(account.into(), id.into())
-            .await?;
-        loaded
-            .aggregate
-            .registered()
-            .map(|site| (site.settings, loaded.version))
-            .ok_or(CommandError::NotFound)
+        name: Option<SiteName>,
+        merge: impl Fn(SiteSettings) -> SiteSettings,
+    ) -> Result<Committed, CommandError> {
+        for _ in 0..MERGES_MAX {
+            let loaded = self
+                .executor
+                .load_fresh::<Site>(call.account.into(), id.into())
+                .await?;
+            let site = loaded
+                .aggregate
+                .registered()
+                .ok_or(CommandError::NotFound)?;
+            let seen = call.if_match.is_none_or(|seen| seen == loaded.version);
+            let conditional = Call {
+                if_match: Some(if seen { loaded.version } else { NO_VERSION }),
+                ..call.clone()
+            };
+            let changed = self.change(&conditional, id, name.clone(), Some(merge(site.settings)));
+            match changed.await {
+                Err(CommandError::VersionMismatch { .. }) if call.if_match.is_none() => {}
+                done => return done,
+            }
+        }
+        Err(CommandError::Contended)
     }
 
     /// Refuses what names a site that is not there or is another account's.
