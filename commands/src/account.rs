@@ -1,22 +1,34 @@
 //! Opening accounts, and their API keys.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use domain::account::{Account, AccountCommand, ApiKey, Scope};
 use domain::{AccountId, AccountName, ApiKeyHash, ApiKeyId, Label};
+use event_store::Loaded;
 
 use crate::call::Call;
 use crate::error::CommandError;
 use crate::executor::{Committed, Executor};
 
+/// How long a key that another process revoked may still be taken here.
+const KEYS_AGE_MAX: Duration = Duration::from_secs(2);
+const ACCOUNTS_MAX: u64 = 10_000;
+
 #[derive(Clone)]
 pub struct Accounts {
     executor: Executor,
+    keys: moka::sync::Cache<AccountId, Arc<Loaded<Account>>>,
 }
 
 impl Accounts {
     pub(crate) fn new(executor: Executor) -> Self {
-        Self { executor }
+        let keys = moka::sync::Cache::builder()
+            .max_capacity(ACCOUNTS_MAX)
+            .time_to_live(KEYS_AGE_MAX)
+            .build();
+        Self { executor, keys }
     }
 
     /// Opens the account that the call names.
@@ -62,21 +74,27 @@ impl Accounts {
         .await
     }
 
-    /// The key, unless it was revoked. Revocation in this process counts at once; in another, when its cache lets go.
+    /// The key, unless it was revoked. Revocation in this process counts at once, in another within two seconds.
     pub async fn api_key(
         &self,
         account: AccountId,
         key_id: ApiKeyId,
     ) -> Result<Option<ApiKey>, CommandError> {
-        match self
-            .executor
-            .load::<Account>(account.into(), account.into())
-            .await
-        {
-            Ok(loaded) => Ok(loaded.aggregate.api_key(key_id).cloned()),
-            Err(CommandError::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let loaded = match self.keys.get(&account) {
+            Some(loaded) => loaded,
+            None => {
+                let loaded = self
+                    .executor
+                    .load_current::<Account>(account.into(), account.into())
+                    .await?;
+                // What is not there is not kept: its coming must be noticed, and anybody may ask for anything.
+                if loaded.version > 0 {
+                    self.keys.insert(account, loaded.clone());
+                }
+                loaded
+            }
+        };
+        Ok(loaded.aggregate.api_key(key_id).cloned())
     }
 
     async fn execute(
@@ -84,8 +102,11 @@ impl Accounts {
         call: &Call,
         command: AccountCommand,
     ) -> Result<Committed, CommandError> {
-        self.executor
+        let committed = self
+            .executor
             .execute::<Account>(call, call.account.into(), call.account.into(), command)
-            .await
+            .await?;
+        self.keys.invalidate(&call.account);
+        Ok(committed)
     }
 }

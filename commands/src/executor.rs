@@ -158,6 +158,21 @@ impl Executor {
             .loaded)
     }
 
+    /// The aggregate as it stands now, read from the store.
+    pub(crate) async fn load_current<A>(
+        &self,
+        tenant: Uuid,
+        id: Uuid,
+    ) -> Result<Arc<Loaded<A>>, CommandError>
+    where
+        A: Aggregate + Clone + 'static,
+    {
+        Ok(self
+            .current::<A>(tenant, &id.to_string(), true)
+            .await?
+            .loaded)
+    }
+
     /// Whose a stream is; `None` where it has no event.
     pub(crate) async fn tenant_of(&self, stream: &StreamId) -> Result<Option<Uuid>, CommandError> {
         Ok(self
