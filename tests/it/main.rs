@@ -4,6 +4,7 @@ mod append;
 mod command_path;
 mod crate_graph;
 mod feed;
+mod golden_rows;
 mod proxy;
 mod several_processes;
 mod support;
