@@ -13,11 +13,14 @@ use tokio::sync::mpsc;
 
 use super::exception::Exception;
 use super::ffi::{Api, Connection, Counts};
+use super::format::Shape;
 use super::plan::Plan;
 use super::request::Options;
 
 /// Pieces of a result that may wait for a slow client; a piece is about a mebibyte.
-pub(crate) const PIECES_WAITING_MAX: usize = 2;
+pub(crate) const PIECES_WAITING_MAX: usize = 1;
+/// A result in a format that has to be collected; the engine refuses a larger one with its number 396.
+const DOCUMENT_BYTES_MAX: u64 = 512 << 20;
 const APPEND_BYTES: usize = 1 << 20;
 
 /// What a running statement tells, in this order; `Failed` may come at any point and is the last.
@@ -94,15 +97,30 @@ impl Engine {
                 sql,
                 default_format,
                 format,
+                shape: Shape::Document,
             } => {
-                match select(
-                    &mut session,
-                    &sql,
-                    &default_format,
-                    &format,
+                if !options
+                    .settings
+                    .iter()
+                    .any(|(name, _)| name == "max_result_bytes")
+                {
+                    let limit = format!("set max_result_bytes = {DOCUMENT_BYTES_MAX}");
+                    session.query(limit.as_bytes(), "Null", &[])?;
+                }
+                other(&mut session, &sql, &default_format, format, options, events)
+            }
+            Plan::Select {
+                sql,
+                default_format,
+                format,
+                shape,
+            } => {
+                let mut results = Results {
                     options,
                     events,
-                ) {
+                    shape,
+                };
+                match results.select(&mut session, &sql, &default_format, &format) {
                     Err(refused) if refused.is_not_streamable() => {
                         other(&mut session, &sql, &default_format, format, options, events)
                     }
@@ -188,36 +206,68 @@ impl Engine {
     }
 }
 
-fn select(
-    session: &mut Connection,
-    sql: &[u8],
-    default_format: &str,
-    format: &str,
-    options: &Options,
-    events: &mpsc::Sender<Event>,
-) -> Result<Counts, Exception> {
-    let mut stream = session.stream(sql, default_format, &options.parameters)?;
-    let mut total = Counts::default();
-    let mut first = true;
-    loop {
-        let piece = stream.next()?;
-        if let Some(piece) = &piece {
-            let counts = piece.counts();
-            total.read_rows += counts.read_rows;
-            total.read_bytes += counts.read_bytes;
+/// Passes the pieces of a streamed result on.
+struct Results<'r> {
+    options: &'r Options,
+    events: &'r mpsc::Sender<Event>,
+    shape: Shape,
+}
+
+impl Results<'_> {
+    fn select(
+        &mut self,
+        session: &mut Connection,
+        sql: &[u8],
+        default_format: &str,
+        format: &str,
+    ) -> Result<Counts, Exception> {
+        let mut stream = session.stream(sql, default_format, &self.options.parameters)?;
+        let mut total = Counts::default();
+        let mut header: Option<Vec<u8>> = None;
+        let mut first = true;
+        loop {
+            let piece = stream.next()?;
+            if let Some(piece) = &piece {
+                let counts = piece.counts();
+                total.read_rows += counts.read_rows;
+                total.read_bytes += counts.read_bytes;
+            }
+            if first {
+                started(self.events, format.to_owned(), total);
+                first = false;
+            }
+            let Some(piece) = piece else {
+                return Ok(total);
+            };
+            let rows = self.without_repeated_header(piece.bytes(), &mut header)?;
+            let sent = self
+                .events
+                .blocking_send(Event::Data(Bytes::copy_from_slice(rows)));
+            if sent.is_err() {
+                return Ok(total);
+            }
         }
-        if first {
-            started(events, format.to_owned(), total);
-            first = false;
-        }
-        let Some(piece) = piece else {
-            return Ok(total);
+    }
+
+    fn without_repeated_header<'p>(
+        &self,
+        piece: &'p [u8],
+        header: &mut Option<Vec<u8>>,
+    ) -> Result<&'p [u8], Exception> {
+        let Shape::Headed(shape) = self.shape else {
+            return Ok(piece);
         };
-        if events
-            .blocking_send(Event::Data(Bytes::copy_from_slice(piece.bytes())))
-            .is_err()
-        {
-            return Ok(total);
+        match header {
+            None => {
+                let length = shape
+                    .length(piece)
+                    .ok_or_else(|| Exception::internal("the engine's result has no header"))?;
+                *header = Some(piece[..length].to_vec());
+                Ok(piece)
+            }
+            Some(header) => piece
+                .strip_prefix(header.as_slice())
+                .ok_or_else(|| Exception::internal("the engine's result changed its header")),
         }
     }
 }

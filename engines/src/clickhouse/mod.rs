@@ -14,6 +14,7 @@ mod body;
 mod engine;
 mod exception;
 mod ffi;
+mod format;
 mod http;
 pub(crate) mod launch;
 mod lexer;
@@ -41,6 +42,7 @@ use self::http::Server;
 
 /// Where the server writes its process id, below its data. Stored; never rename.
 pub(crate) const PID_FILE: &str = "server.pid";
+const INSERT_BLOCK_BYTES: u64 = 128 << 20;
 /// Requests that run when the server is told to stop get this long.
 const DRAIN_WITHIN: Duration = Duration::from_millis(2500);
 
@@ -171,7 +173,16 @@ fn open(args: &ServerArgs) -> Result<Engine, ServeError> {
             args.statement_memory_bytes_max.to_string(),
         ),
         // Caches sized for a machine that is shared with the rest of the platform.
-        ("max_insert_block_size_bytes", (128_u64 << 20).to_string()),
+        // An insert up to this size (and 1,048,449 rows, the engine's default) is one block: written as a whole, or
+        // not at all where its data turn out to be wrong. It also bounds what an insert of wide rows takes in memory.
+        (
+            "max_insert_block_size_bytes",
+            INSERT_BLOCK_BYTES.to_string(),
+        ),
+        (
+            "min_insert_block_size_bytes",
+            INSERT_BLOCK_BYTES.to_string(),
+        ),
         ("mark_cache_size", (64_u64 << 20).to_string()),
         ("index_mark_cache_size", (16_u64 << 20).to_string()),
         ("mmap_cache_size", "100".to_owned()),

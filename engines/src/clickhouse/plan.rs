@@ -3,6 +3,7 @@
 use std::io::{Cursor, Read};
 
 use super::exception::{Exception, code};
+use super::format::Shape;
 use super::request::Options;
 use super::spool::Spool;
 use super::statement::Statement;
@@ -17,6 +18,7 @@ pub(crate) enum Plan {
         sql: Vec<u8>,
         default_format: String,
         format: String,
+        shape: Shape,
     },
     Insert {
         head: Vec<u8>,
@@ -95,10 +97,22 @@ impl Plan {
             }
             Statement::Select { format } => {
                 let format = format.unwrap_or_else(|| default_format.clone());
+                // The one setting that makes a document of a format of rows.
+                let as_array = "output_format_json_array_of_rows";
+                let is_array = options.settings.iter().any(|(name, _)| name == as_array)
+                    || sql
+                        .windows(as_array.len())
+                        .any(|window| window == as_array.as_bytes());
+                let shape = if is_array {
+                    Shape::Document
+                } else {
+                    Shape::of(&format)
+                };
                 Self::Select {
                     sql,
                     default_format,
                     format,
+                    shape,
                 }
             }
             Statement::Other { format } => {

@@ -113,8 +113,12 @@ fn insert_data(text: &[u8], from: usize) -> Result<Option<InsertData>, Exception
         }
     }
     // `INSERT INTO t (SELECT …)`: the query stands in brackets.
-    if Lexer::starting_at(text, from).any(|t| is(text, t, "SELECT")) {
-        return Ok(None);
+    let mut bracket = false;
+    for token in Lexer::starting_at(text, from) {
+        if bracket && (is(text, token, "SELECT") || is(text, token, "WITH")) {
+            return Ok(None);
+        }
+        bracket = token.kind == Kind::Punctuation(b'(');
     }
     // ClickHouse takes data without a clause for Values.
     Ok(Some(InsertData {
@@ -141,7 +145,6 @@ fn format_clause(text: &[u8], keyword: Token) -> Result<InsertData, Exception> {
     if !format.eq_ignore_ascii_case("Values")
         && let Some(settings_end) = settings_clause_end(text, name.end)
     {
-        head.push(b' ');
         head.extend_from_slice(&text[name.end..settings_end]);
         end = settings_end;
     }

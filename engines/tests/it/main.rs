@@ -1,1 +1,13 @@
-//! Engines, really started.
+//! Engines, really started: each test has its own, in a temporary folder on free ports.
+
+mod cli;
+mod clickhouse_client;
+mod clickhouse_concurrency;
+mod clickhouse_curl;
+mod clickhouse_deduplication;
+mod clickhouse_http;
+mod clickhouse_inserts;
+mod clickhouse_memory;
+mod harness;
+mod leftovers;
+mod lifecycle;
