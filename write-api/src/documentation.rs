@@ -1,0 +1,152 @@
+//! What the OpenAPI document says of every operation alike: problems, and the headers of requests and answers.
+
+use std::collections::BTreeMap;
+
+use platform::problem::{self, ProblemBody, ProblemKind};
+use platform::serve::SECURITY_SCHEME;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{
+    ContentBuilder, Header, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder,
+    Type,
+};
+use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
+
+#[derive(OpenApi)]
+#[openapi(tags(
+    (name = "Sites", description = "A merchant's shop, on whose pages notifications are shown."),
+    (name = "Notifications", description = "What is shown, from draft to archive."),
+    (name = "Integrations", description = "Shops that report by webhook what happens in them."),
+    (name = "Activities", description = "What really happened in a shop."),
+    (name = "Webhooks", description = "Where shops deliver to. Authenticated by signature."),
+    (name = "Telemetry", description = "What visitors saw and did. Believed by token."),
+))]
+pub(crate) struct Document;
+
+/// What makes a command safe to send again.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "documents a header that `IdempotencyKey` reads")]
+pub(crate) struct IdempotencyHeader {
+    /// Up to 255 visible ASCII characters, best a UUID; bare or quoted. A command that is sent again under its key is
+    /// done once and answered with the first result and `Idempotent-Replayed: true`. Keys belong to the account.
+    #[param(rename = "Idempotency-Key", required = false, max_length = 255)]
+    idempotency_key: Option<String>,
+}
+
+/// What makes a command conditional.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "documents a header that `IfMatch` reads")]
+pub(crate) struct IfMatchHeader {
+    /// The `ETag` of the version that the caller saw; another current version is a 412.
+    #[param(rename = "If-Match", required = false, example = "\"v1\"")]
+    if_match: Option<String>,
+}
+
+macro_rules! problems {
+    ($($(#[$docs:meta])* $name:ident: $($kind:ident)+;)*) => {$(
+        $(#[$docs])*
+        pub(crate) struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                documented(&[$(ProblemKind::$kind),+])
+            }
+        }
+    )*};
+}
+
+problems! {
+    /// Of a command that makes what belongs to the account.
+    CreateProblems: MalformedJson UnreadableBody IdempotencyKeyInvalid Unauthenticated Forbidden Conflict BodyTooLarge
+        UnsupportedMediaType InvalidBody IdempotencyKeyReused Internal Unavailable RequestTimeout;
+    /// Of a command that makes what belongs to a site.
+    CreateInSiteProblems: MalformedJson UnreadableBody IdempotencyKeyInvalid Unauthenticated Forbidden NotFound
+        Conflict BodyTooLarge UnsupportedMediaType InvalidBody IdempotencyKeyReused Internal Unavailable
+        RequestTimeout;
+    /// Of a command that changes what is there.
+    ChangeProblems: MalformedJson UnreadableBody IdempotencyKeyInvalid InvalidParameter Unauthenticated Forbidden
+        NotFound Conflict PreconditionFailed BodyTooLarge UnsupportedMediaType InvalidBody IdempotencyKeyReused
+        Internal Unavailable RequestTimeout;
+    HookProblems: MalformedJson UnreadableBody InvalidParameter InvalidSignature NotFound BodyTooLarge
+        UnsupportedMediaType InvalidBody IdempotencyKeyReused RateLimited Internal Unavailable RequestTimeout;
+    CollectProblems: MalformedJson UnreadableBody BodyTooLarge UnsupportedMediaType InvalidBody InvalidToken
+        TokenExpired RateLimited Internal Unavailable RequestTimeout;
+}
+
+/// One response per status, which names every problem that it may be.
+fn documented(kinds: &[ProblemKind]) -> BTreeMap<String, RefOr<Response>> {
+    let mut statuses: BTreeMap<String, Vec<ProblemKind>> = BTreeMap::new();
+    for kind in kinds {
+        let status = kind.status().as_str().to_owned();
+        statuses.entry(status).or_default().push(*kind);
+    }
+    statuses
+        .into_iter()
+        .map(|(status, kinds)| (status, RefOr::T(problem_response(&kinds))))
+        .collect()
+}
+
+fn problem_response(kinds: &[ProblemKind]) -> Response {
+    let words = |kind: &ProblemKind| format!("`{}`: {}.", kind.slug(), kind.title());
+    let description = kinds.iter().map(words).collect::<Vec<_>>().join(" ");
+    let schema = Ref::from_schema_name(ProblemBody::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let mut response = ResponseBuilder::new()
+        .description(description)
+        .content(problem::CONTENT_TYPE, content);
+    let status = kinds.first().map_or(0, |kind| kind.status().as_u16());
+    if matches!(status, 429 | 503) {
+        let retry = header(Type::Integer, "Seconds to wait before sending again.");
+        response = response.header("Retry-After", retry);
+    }
+    response.build()
+}
+
+/// Every command answers with the same headers.
+pub(crate) fn add_answer_headers(document: &mut utoipa::openapi::OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.post, &mut item.patch];
+        operations
+            .into_iter()
+            .flatten()
+            .filter(|operation| is_command(operation))
+            .for_each(add_headers);
+    }
+}
+
+fn is_command(operation: &Operation) -> bool {
+    let required = serde_json::to_string(&operation.security).unwrap_or_default();
+    required.contains(SECURITY_SCHEME)
+}
+
+fn add_headers(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        if !status.starts_with('2') {
+            continue;
+        }
+        let mut add = |name: &str, description| {
+            let header = header(Type::String, description);
+            response.headers.insert(name.to_owned(), header.into());
+        };
+        add("ETag", "The version, as `\"v1\"`: for `If-Match`.");
+        add("Proofline-Position", "The body's `position`.");
+        add(
+            "Idempotent-Replayed",
+            "`true` where the answer is that of an earlier request under the same `Idempotency-Key`.",
+        );
+        if status == "201" {
+            add("Location", "The path of what was made.");
+        }
+    }
+}
+
+fn header(of: Type, description: &str) -> Header {
+    HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(of).build()))
+        .description(Some(description))
+        .build()
+}

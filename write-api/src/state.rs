@@ -1,0 +1,104 @@
+//! What handlers share.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use commands::Commands;
+use platform::auth::Authenticate;
+use platform::rate_limit::RateLimit;
+use platform::signed::Signer;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct WriteState(Arc<Shared>);
+
+pub struct Shared {
+    pub(crate) commands: Commands,
+    pub(crate) impressions: Signer,
+    pub(crate) limits: Limits,
+    authenticate: Arc<dyn Authenticate>,
+}
+
+/// How much the public routes take. Trusted proxies, which decide what a network is, are set once for both APIs in
+/// [`platform::serve::Ops`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteConfig {
+    /// Requests to `/collect` from one network.
+    pub collect_requests_per_network: Quota,
+    /// Events to `/collect` with tokens of one site.
+    pub collect_events_per_site: Quota,
+    /// Deliveries to `/hooks` from one network, which may be that of a shop system with many shops.
+    pub hook_deliveries_per_network: Quota,
+    /// Deliveries to `/hooks` that one integration's secret has signed.
+    pub hook_deliveries_per_integration: Quota,
+}
+
+/// So many per second in the long run, and so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    pub per_second: u32,
+    pub burst: u32,
+}
+
+pub(crate) struct Limits {
+    pub(crate) collect_network: RateLimit,
+    pub(crate) collect_site: RateLimit,
+    pub(crate) hook_network: RateLimit,
+    pub(crate) hook_integration: RateLimit,
+}
+
+impl WriteState {
+    /// `impressions` is the signer that the read side makes impression tokens with.
+    pub fn new(
+        commands: Commands,
+        authenticate: Arc<dyn Authenticate>,
+        impressions: Signer,
+        config: WriteConfig,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            commands,
+            impressions,
+            limits: Limits::new(config),
+            authenticate,
+        }))
+    }
+}
+
+impl Default for WriteConfig {
+    fn default() -> Self {
+        let quota = |per_second, burst| Quota { per_second, burst };
+        Self {
+            collect_requests_per_network: quota(200, 2_000),
+            collect_events_per_site: quota(5_000, 50_000),
+            hook_deliveries_per_network: quota(500, 2_000),
+            hook_deliveries_per_integration: quota(100, 1_000),
+        }
+    }
+}
+
+impl Limits {
+    fn new(config: WriteConfig) -> Self {
+        let limit = |name, quota: Quota| RateLimit::new(name, quota.per_second, quota.burst);
+        Self {
+            collect_network: limit("collect-network", config.collect_requests_per_network),
+            collect_site: limit("collect-site", config.collect_events_per_site),
+            hook_network: limit("hooks-network", config.hook_deliveries_per_network),
+            hook_integration: limit("hooks-integration", config.hook_deliveries_per_integration),
+        }
+    }
+}
+
+impl Deref for WriteState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl FromRef<WriteState> for Arc<dyn Authenticate> {
+    fn from_ref(state: &WriteState) -> Self {
+        state.authenticate.clone()
+    }
+}
