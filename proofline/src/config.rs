@@ -1,0 +1,130 @@
+//! Where everything is, for every subcommand.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use engines::Urls;
+use reqwest::Url;
+use write_api::WriteConfig;
+
+/// Engines by URL, and what is kept beside them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Connections {
+    /// Postgres, as a role that may become the runtime roles.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: String,
+    /// The database of subject keys; by default the same server's database with `_keys` after its name.
+    #[arg(long, env = "KEYS_DATABASE_URL", hide_env_values = true)]
+    pub keys_database_url: Option<String>,
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    pub redis_url: String,
+    /// In front of every key in Redis.
+    #[arg(long, env = "PROOFLINE_REDIS_PREFIX", default_value = "proofline")]
+    pub redis_prefix: String,
+    #[arg(long, env = "CLICKHOUSE_URL", hide_env_values = true)]
+    pub clickhouse_url: String,
+    #[arg(long, env = "PROOFLINE_CLICKHOUSE_DATABASE", default_value = "proofline")]
+    pub clickhouse_database: String,
+    /// The local key file; made where there is none.
+    #[arg(long, env = "PROOFLINE_KEY_FILE", default_value = ".proofline/keys.json")]
+    pub key_file: PathBuf,
+}
+
+impl Connections {
+    /// To engines that run below a data directory.
+    pub fn to_engines(urls: &Urls, data_dir: &std::path::Path) -> Self {
+        Self {
+            database_url: urls.database_url.clone(),
+            keys_database_url: std::env::var("KEYS_DATABASE_URL").ok(),
+            redis_url: urls.redis_url.clone(),
+            redis_prefix: "proofline".to_owned(),
+            clickhouse_url: urls.clickhouse_url.clone(),
+            clickhouse_database: "proofline".to_owned(),
+            key_file: data_dir.join("keys.json"),
+        }
+    }
+
+    /// To engines that the environment names. `None` where one is not named.
+    pub fn from_env(data_dir: &std::path::Path) -> Option<Self> {
+        let given = |engine: engines::Engine| std::env::var(engine.url_variable()).ok().filter(|url| !url.is_empty());
+        let urls = Urls {
+            database_url: given(engines::Engine::Postgres)?,
+            redis_url: given(engines::Engine::Redis)?,
+            clickhouse_url: given(engines::Engine::ClickHouse)?,
+        };
+        Some(Self::to_engines(&urls, data_dir))
+    }
+
+    /// Where the subject keys are.
+    pub fn keys_url(&self) -> Result<String> {
+        match &self.keys_database_url {
+            Some(url) => Ok(url.clone()),
+            None => {
+                let mut url = Url::parse(&self.database_url).context("DATABASE_URL is not a URL")?;
+                let keys = format!("{}_keys", url.path());
+                url.set_path(&keys);
+                Ok(url.into())
+            }
+        }
+    }
+
+    /// A client without a database, its user and password taken out of the URL.
+    pub fn clickhouse(&self) -> Result<clickhouse::Client> {
+        let mut url = Url::parse(&self.clickhouse_url).context("CLICKHOUSE_URL is not a URL")?;
+        let mut client = clickhouse::Client::default();
+        if !url.username().is_empty() {
+            client = client.with_user(url.username());
+        }
+        if let Some(password) = url.password() {
+            client = client.with_password(password);
+        }
+        let bare = url.set_password(None).and_then(|()| url.set_username(""));
+        bare.map_err(|()| anyhow::anyhow!("CLICKHOUSE_URL has no host"))?;
+        Ok(client.with_url(url))
+    }
+}
+
+/// What a deployment tunes. Every limit has a default that serves a shop of some size.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Tuning {
+    /// Proxies in front that set X-Forwarded-For; 0 believes nobody.
+    #[arg(long, env = "PROOFLINE_TRUSTED_PROXIES", default_value_t = 0)]
+    pub trusted_proxies: usize,
+    /// Telemetry events per second that one site may send; ten times as many at once.
+    #[arg(long, env = "PROOFLINE_COLLECT_EVENTS_PER_SECOND", default_value_t = 5_000)]
+    pub collect_events_per_second: u32,
+}
+
+impl Tuning {
+    pub fn write(&self) -> WriteConfig {
+        let mut config = WriteConfig::default();
+        config.collect_events_per_site.per_second = self.collect_events_per_second;
+        config.collect_events_per_site.burst = self.collect_events_per_second.saturating_mul(10);
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections() -> Connections {
+        Connections {
+            database_url: "postgres://u:p@127.0.0.1:5/proofline?sslmode=disable".to_owned(),
+            keys_database_url: None,
+            redis_url: String::new(),
+            redis_prefix: String::new(),
+            clickhouse_url: "http://u:p@127.0.0.1:6/".to_owned(),
+            clickhouse_database: String::new(),
+            key_file: PathBuf::new(),
+        }
+    }
+
+    #[test]
+    fn the_key_database_stands_beside_the_other_by_default() {
+        let keys = connections().keys_url().unwrap();
+        assert_eq!(keys, "postgres://u:p@127.0.0.1:5/proofline_keys?sslmode=disable");
+        let elsewhere = Connections { keys_database_url: Some("postgres://k/x".to_owned()), ..connections() };
+        assert_eq!(elsewhere.keys_url().unwrap(), "postgres://k/x");
+    }
+}

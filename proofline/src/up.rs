@@ -1,0 +1,108 @@
+//! `proofline up`: everything in one process, on engines that are started here unless their URLs are given.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use engines::{Engines, Progress as _, Spinners};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::account;
+use crate::app::{App, Part};
+use crate::config::{Connections, Tuning};
+use crate::migrate::migrate;
+use crate::running::Running;
+use crate::secrets::Secrets;
+use crate::signals;
+
+#[derive(Debug, clap::Args)]
+pub struct UpArgs {
+    /// The API's port; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// The API's address. Put a proxy with TLS in front before it is anything but loopback.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+    /// Where engines and keys are kept.
+    #[arg(long, default_value = ".proofline")]
+    data_dir: PathBuf,
+    /// Do not open a demo account in a new store.
+    #[arg(long)]
+    no_demo: bool,
+    #[command(flatten)]
+    tuning: Tuning,
+}
+
+/// Runs until Ctrl-C, and then stops everything.
+pub async fn run(args: UpArgs) -> Result<()> {
+    let shutdown = signals::shutdown()?;
+    // Bound first: a port that is taken is told at once, not after the engines have started.
+    let listener = TcpListener::bind((args.host, args.port))
+        .await
+        .with_context(|| format!("could not listen on {}:{}", args.host, args.port))?;
+    let progress = Spinners::default();
+    let config = engines::Config::new(&args.data_dir)?.with_urls_from_env();
+    let engines = tokio::select! {
+        engines = Engines::start(config, &progress) => engines?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let served = serve(&args, &engines, listener, &progress, shutdown).await;
+    Running::remove(&args.data_dir);
+    engines.stop().await;
+    served
+}
+
+async fn serve(
+    args: &UpArgs,
+    engines: &Engines,
+    listener: TcpListener,
+    progress: &Spinners,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let connections = Connections::to_engines(engines.urls(), &args.data_dir);
+    progress.started("Migrating");
+    migrate(&connections).await?;
+    progress.finished("Migrating");
+    let app = App::open(Part::All, &connections, &args.tuning).await?;
+    let api_url = format!("http://{}", listener.local_addr()?);
+    let demo_key = if args.no_demo { None } else { demo_account(&app, &connections).await? };
+    let running = Running {
+        pid: std::process::id(),
+        api_url,
+        database_url: connections.database_url.clone(),
+        redis_url: connections.redis_url.clone(),
+        clickhouse_url: connections.clickhouse_url.clone(),
+    };
+    running.write(&args.data_dir)?;
+    say(&running, demo_key)?;
+    app.serve(listener, shutdown).await
+}
+
+/// Opens an account in a store that has nothing yet, and answers its key.
+async fn demo_account(app: &App, connections: &Connections) -> Result<Option<String>> {
+    let commands = app.commands().context("this part has no write side")?;
+    let projections = app.projections().context("this part has no projections")?;
+    let empty = projections.reads().positions().is_empty().await?;
+    if !empty {
+        return Ok(None);
+    }
+    let secrets = Secrets::open(&connections.key_file)?;
+    Ok(Some(account::open(commands, &secrets.api_keys, "Demo").await?.key))
+}
+
+fn say(running: &Running, demo_key: Option<String>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let url = &running.api_url;
+    writeln!(out, "API        {url}")?;
+    writeln!(out, "docs       {url}/docs")?;
+    writeln!(out, "ready      {url}/readyz")?;
+    writeln!(out, "metrics    {url}/metrics")?;
+    if let Some(key) = demo_key {
+        writeln!(out, "demo key   {key}")?;
+        writeln!(out, "           shown this once; `proofline account` issues others")?;
+    }
+    writeln!(out, "Ctrl-C stops everything.")?;
+    Ok(out.flush()?)
+}
