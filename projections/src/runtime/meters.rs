@@ -1,0 +1,128 @@
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use event_store::Log;
+use metrics::{Counter, Gauge, Histogram};
+use tokio_util::sync::CancellationToken;
+
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// A position that the sink has not told yet.
+const UNKNOWN: i64 = -1;
+
+/// What one projector shows of itself. Lag is measured beside the loop, not by it: a loop that hangs shows a lag that
+/// grows, and one whose lag can't be measured shows none at all (NaN), never 0.
+pub(super) struct Meters {
+    position: AtomicI64,
+    checkpoint: Gauge,
+    lag_events: Gauge,
+    lag_seconds: Gauge,
+    up: Gauge,
+    batch_events: Histogram,
+    errors_transient: Counter,
+    errors_fatal: Counter,
+}
+
+impl Meters {
+    pub(super) fn new(name: &str, version: i32) -> Self {
+        let labels = [("name", name.to_owned()), ("version", version.to_string())];
+        let errors = |severity: &'static str| {
+            let [name, version] = labels.clone();
+            let labels = [name, version, ("severity", severity.to_owned())];
+            metrics::counter!("projector_errors_total", &labels)
+        };
+        let meters = Self {
+            position: AtomicI64::new(UNKNOWN),
+            checkpoint: metrics::gauge!("projector_checkpoint", &labels),
+            lag_events: metrics::gauge!("projector_lag_events", &labels),
+            lag_seconds: metrics::gauge!("projector_lag_seconds", &labels),
+            up: metrics::gauge!("projector_up", &labels),
+            batch_events: metrics::histogram!("projector_batch_events", &labels),
+            errors_transient: errors("transient"),
+            errors_fatal: errors("fatal"),
+        };
+        meters.down();
+        meters.lag_unknown();
+        meters
+    }
+
+    /// What was written last; -1 where the sink never told.
+    pub(super) fn position(&self) -> i64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn stands_at(&self, position: i64) {
+        self.position.store(position, Ordering::Relaxed);
+        self.checkpoint.set(position as f64);
+    }
+
+    pub(super) fn wrote(&self, events: usize) {
+        self.batch_events.record(events as f64);
+    }
+
+    pub(super) fn up(&self) {
+        self.up.set(1.0);
+    }
+
+    pub(super) fn failed(&self) {
+        self.errors_transient.increment(1);
+        self.down();
+    }
+
+    pub(super) fn stopped(&self) {
+        self.errors_fatal.increment(1);
+        self.down();
+    }
+
+    fn down(&self) {
+        self.up.set(0.0);
+    }
+
+    fn lag_unknown(&self) {
+        self.lag_events.set(f64::NAN);
+        self.lag_seconds.set(f64::NAN);
+    }
+
+    /// Until shutdown, whatever becomes of the loop.
+    pub(super) async fn measure<L: Log>(&self, log: &L, shutdown: &CancellationToken) {
+        while !shutdown.is_cancelled() {
+            match self.lag(log).await {
+                Ok(Some((events, seconds))) => {
+                    self.lag_events.set(events as f64);
+                    self.lag_seconds.set(seconds);
+                }
+                Ok(None) => self.lag_unknown(),
+                Err(error) => {
+                    self.lag_unknown();
+                    tracing::debug!(error = %error, "could not measure a projector's lag");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(MEASURE_EVERY) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// Events behind the head, and the age in seconds of the oldest of them.
+    async fn lag<L: Log>(&self, log: &L) -> Result<Option<(i64, f64)>, sqlx::Error> {
+        let (head, incarnation) = log.head().await?;
+        let position = self.position();
+        if position == UNKNOWN || incarnation != log.incarnation() {
+            return Ok(None);
+        }
+        let events = (head - position).max(0);
+        let seconds = match events {
+            0 => 0.0,
+            _ => log.age_seconds(position + 1).await?.unwrap_or(f64::NAN),
+        };
+        Ok(Some((events, seconds)))
+    }
+}
+
+/// Also when the loop panics: what is gone is neither up nor without lag.
+impl Drop for Meters {
+    fn drop(&mut self) {
+        self.down();
+        self.lag_unknown();
+    }
+}

@@ -1,0 +1,35 @@
+use std::future::Future;
+
+use event_store::{Intent, ProjectionStatus};
+
+use super::batch::Batch;
+use super::error::SinkError;
+
+/// Where a sink stands, by its own authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// One checkpoint per shard, in order of shards.
+    pub checkpoints: Vec<i64>,
+    /// The range that may be half written: exactly it comes next.
+    pub intent: Option<Intent>,
+}
+
+/// What a log is projected into.
+pub trait Sink<R>: Send + Sync + 'static {
+    /// Stored name and version, for logs and metrics.
+    fn identity(&self) -> (&str, i32);
+
+    /// Where the sink stands. Asked at the start and again after every failure, so that a batch whose outcome is
+    /// unknown is neither lost nor repeated.
+    fn resume(&mut self) -> impl Future<Output = Result<Standing, SinkError>> + Send;
+
+    /// Writes the batch and moves to its end, both or neither, or so that [`Sink::resume`] tells what is left.
+    fn apply(&mut self, batch: Batch<R>) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Notes for people how the projection fares; must not fail it.
+    fn report(
+        &self,
+        status: ProjectionStatus,
+        last_error: Option<&str>,
+    ) -> impl Future<Output = ()> + Send;
+}

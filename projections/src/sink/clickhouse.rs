@@ -1,0 +1,150 @@
+use std::time::Duration;
+
+use ::clickhouse::{Client, RowOwned, RowWrite};
+use event_store::{Intent, Positioned, ProjectionStatus};
+use serde::Serialize;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::ledger::Ledger;
+use crate::projection::Projection;
+use crate::runtime::{Batch, Sink, SinkError, Standing};
+
+/// For one insert as a whole. Shorter than any lease, so that a worker whose lease was taken is not still inserting.
+const INSERT_DEADLINE: Duration = Duration::from_secs(15);
+
+/// What makes one HTTP insert one block, known by its token, and on disk when it is answered.
+const INSERT_SETTINGS: &[(&str, &str)] = &[
+    ("async_insert", "0"),
+    ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+    ("fsync_after_insert", "1"),
+    ("fsync_part_directory", "1"),
+    ("input_format_parallel_parsing", "0"),
+    ("insert_deduplicate", "1"),
+    ("max_insert_block_size", "1048576"),
+    ("min_insert_block_size_bytes", "268435456"),
+    ("min_insert_block_size_rows", "1048576"),
+];
+
+/// What a record is as a row of a ClickHouse table.
+pub trait FactProjector: Send + Sync + 'static {
+    const PROJECTION: Projection;
+    const TABLE: &'static str;
+
+    type Record: Positioned;
+    type Row: RowOwned + RowWrite + Serialize + Send + Sync;
+
+    fn row(&self, record: Self::Record) -> Result<Self::Row, serde_json::Error>;
+}
+
+/// Rows in ClickHouse. The range is written down in Postgres first; after a crash exactly the same range goes again
+/// under the same token, which ClickHouse takes for the insert that it was.
+pub struct ClickHouseSink<P> {
+    projector: P,
+    client: Client,
+    ledger: Ledger,
+    incarnation: Uuid,
+    /// The range that is written down and not known to be inserted.
+    standing: Option<Intent>,
+}
+
+impl<P: FactProjector> ClickHouseSink<P> {
+    /// `client` names the database; `pool` connects as [`event_store::Role::Projector`]; `incarnation` is that of the
+    /// log.
+    pub fn new(projector: P, client: Client, pool: PgPool, incarnation: Uuid) -> Self {
+        Self {
+            projector,
+            // The row types are checked by the tests, against the real table.
+            client: client.with_validation(false),
+            ledger: Ledger::single(pool, P::PROJECTION, incarnation),
+            incarnation,
+            standing: None,
+        }
+    }
+
+    async fn insert(
+        &self,
+        rows: &[P::Row],
+        intent: Intent,
+    ) -> Result<(), ::clickhouse::error::Error> {
+        let mut insert = self
+            .client
+            .insert::<P::Row>(P::TABLE)
+            .await?
+            .with_setting("insert_deduplication_token", self.token(intent));
+        for (name, value) in INSERT_SETTINGS {
+            insert = insert.with_setting(*name, *value);
+        }
+        for row in rows {
+            insert.write(row).await?;
+        }
+        insert.end().await
+    }
+
+    /// Stored in ClickHouse's deduplication window; never change.
+    fn token(&self, intent: Intent) -> String {
+        let (name, version) = self.ledger.identity();
+        let (incarnation, Intent { from, to }) = (self.incarnation, intent);
+        format!("{incarnation}:{name}:{version}:0:{from}-{to}")
+    }
+}
+
+impl<P: FactProjector> Sink<P::Record> for ClickHouseSink<P> {
+    fn identity(&self) -> (&str, i32) {
+        self.ledger.identity()
+    }
+
+    async fn resume(&mut self) -> Result<Standing, SinkError> {
+        let checkpoints = self.ledger.resume().await?;
+        let ledger = &self.ledger;
+        self.standing = ledger.checkpoints.intent(&ledger.pool).await?;
+        if let Some(intent) = self.standing
+            && checkpoints != [intent.from]
+        {
+            // Read one after the other, so another worker was at it in between.
+            return Err(SinkError::Fenced);
+        }
+        Ok(Standing {
+            checkpoints,
+            intent: self.standing,
+        })
+    }
+
+    async fn apply(&mut self, batch: Batch<P::Record>) -> Result<(), SinkError> {
+        let (from, to) = (batch.from()[0], batch.to());
+        let intent = Intent { from, to };
+        let mut rows = Vec::with_capacity(batch.events());
+        for record in batch.into_pending() {
+            let position = record.position();
+            rows.push(
+                self.projector
+                    .row(record)
+                    .map_err(|source| SinkError::Telemetry { position, source })?,
+            );
+        }
+        let Ledger { pool, checkpoints } = &self.ledger;
+        match self.standing {
+            Some(standing) if standing == intent => {}
+            Some(_) => return Err(SinkError::Fenced),
+            None => checkpoints.intend(pool, intent).await?,
+        }
+        match tokio::time::timeout(INSERT_DEADLINE, self.insert(&rows, intent)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(source)) => return Err(SinkError::Insert { from, to, source }),
+            Err(_) => {
+                return Err(SinkError::InsertDeadline {
+                    from,
+                    to,
+                    deadline: INSERT_DEADLINE,
+                });
+            }
+        }
+        checkpoints.fulfil(pool, intent).await?;
+        self.standing = None;
+        Ok(())
+    }
+
+    async fn report(&self, status: ProjectionStatus, last_error: Option<&str>) {
+        self.ledger.report(status, last_error).await;
+    }
+}

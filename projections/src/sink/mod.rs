@@ -1,0 +1,15 @@
+//! The engines that are projected into, each exactly once by its own means.
+
+mod clickhouse;
+mod ledger;
+mod postgres;
+mod redis;
+mod subject_events;
+
+pub use self::clickhouse::{ClickHouseSink, FactProjector};
+pub use self::postgres::{PgProjector, PgSink, ProjectError};
+pub use self::redis::{CounterProjector, RedisSink};
+pub use self::subject_events::SubjectEventsSink;
+
+pub(crate) use self::postgres::{aggregate_id, changed_one};
+pub(crate) use self::redis::{state_key, tag};
