@@ -31,6 +31,8 @@ pub mod telemetry_facts;
 /// In the answers of reads, and in waits.
 pub use event_store::Token;
 
+pub use event_store::{LogName, Token, TokenError};
+
 pub use crate::event_stream::{EventStream, PublicEvent, StreamError};
 pub use crate::positions::{PositionError, Positions, ProjectionProgress, ProjectionState, Waited};
 pub use crate::projection::Projection;

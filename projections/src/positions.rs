@@ -139,6 +139,11 @@ impl Positions {
         }
     }
 
+    /// Whether nothing was ever appended to the domain log: the store is new.
+    pub async fn is_empty(&self) -> Result<bool, PositionError> {
+        Ok(self.head(LogName::Events).await? == 0)
+    }
+
     /// Every version of every projection that was ever run, and those of this build that never were.
     pub async fn status(&self) -> Result<Vec<ProjectionProgress>, PositionError> {
         let (events, telemetry) = (

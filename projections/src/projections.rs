@@ -154,9 +154,12 @@ impl Projections {
 
     /// Runs the tail behind [`Reads::events`] until shutdown: once in every process that serves streams, also where no
     /// projector runs.
-    pub async fn run_tail(&self, shutdown: CancellationToken) -> Result<(), Stopped> {
+    pub fn run_tail(
+        &self,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = Result<(), Stopped>> + Send + use<> {
         let sink = TailSink::new(self.tail.clone());
-        self.runner(&self.events, sink, DOMAIN).run(shutdown).await
+        self.runner(&self.events, sink, DOMAIN).run(shutdown)
     }
 
     /// Drives every projector, by the loop that production runs, to the heads of the logs as they are now. Not to be

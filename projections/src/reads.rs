@@ -1,14 +1,17 @@
 //! Everything that can be read, behind one handle.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use domain::account::ApiKey;
 use domain::{AccountId, ApiKeyId, EmbedKey, SiteId};
+use event_store::Token;
 use event_store::vault::Vault;
 use sqlx::PgPool;
 
 use crate::accounts::Accounts;
 use crate::event_stream::EventStream;
-use crate::positions::Positions;
+use crate::positions::{PositionError, Positions, Waited};
 use crate::projection::Projection;
 use crate::proof_feed::{self, Feed};
 use crate::read::{AsOf, ReadError, ReadTx};
@@ -88,7 +91,17 @@ impl Reads {
         self.accounts.api_key(account, key).await
     }
 
-    /// How far the projections are, and waiting for them.
+    /// Waits, at most `timeout`, until the projections have reached the token; see [`Positions::wait_for`].
+    pub async fn wait_for(
+        &self,
+        projections: &[Projection],
+        token: Token,
+        timeout: Duration,
+    ) -> Result<Waited, PositionError> {
+        self.positions.wait_for(projections, token, timeout).await
+    }
+
+    /// How far the projections are.
     pub fn positions(&self) -> &Positions {
         &self.positions
     }
