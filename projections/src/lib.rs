@@ -29,8 +29,6 @@ pub mod telemetry_counters;
 pub mod telemetry_facts;
 
 /// In the answers of reads, and in waits.
-pub use event_store::Token;
-
 pub use event_store::{LogName, Token, TokenError};
 
 pub use crate::event_stream::{EventStream, PublicEvent, StreamError};
