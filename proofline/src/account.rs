@@ -38,22 +38,38 @@ pub struct Opened {
 }
 
 /// Runs a subcommand; answers with what to print.
-pub async fn run(commands: &Commands, pepper: &ApiKeyPepper, command: AccountCommand) -> Result<String> {
+pub async fn run(
+    commands: &Commands,
+    pepper: &ApiKeyPepper,
+    command: AccountCommand,
+) -> Result<String> {
     match command {
         AccountCommand::Open { name } => {
             let opened = open(commands, pepper, &name).await?;
-            Ok(format!("account  {}\nAPI key  {}", opened.account, opened.key))
+            Ok(format!(
+                "account  {}\nAPI key  {}",
+                opened.account, opened.key
+            ))
         }
-        AccountCommand::IssueKey { account, label, scopes } => {
+        AccountCommand::IssueKey {
+            account,
+            label,
+            scopes,
+        } => {
             let scopes = scopes
                 .iter()
-                .map(|scope| Scope::parse(scope).with_context(|| format!("there is no scope {scope}")))
+                .map(|scope| {
+                    Scope::parse(scope).with_context(|| format!("there is no scope {scope}"))
+                })
                 .collect::<Result<_>>()?;
             let key = issue(commands, pepper, account.into(), &label, scopes).await?;
             Ok(format!("key      {}\nAPI key  {}", key.key, key.expose()))
         }
         AccountCommand::RevokeKey { account, key } => {
-            commands.accounts.revoke_api_key(&call(account.into()), key.into()).await?;
+            commands
+                .accounts
+                .revoke_api_key(&call(account.into()), key.into())
+                .await?;
             Ok(format!("revoked  {key}"))
         }
     }
@@ -66,7 +82,10 @@ pub async fn open(commands: &Commands, pepper: &ApiKeyPepper, name: &str) -> Res
     commands.accounts.open(&call(account), name).await?;
     let scopes = BTreeSet::from([Scope::Read, Scope::Write]);
     let key = issue(commands, pepper, account, "first key", scopes).await?;
-    Ok(Opened { account, key: key.expose() })
+    Ok(Opened {
+        account,
+        key: key.expose(),
+    })
 }
 
 async fn issue(
@@ -80,7 +99,10 @@ async fn issue(
     let hash = ApiKeyHash::from_bytes(key.hash(pepper));
     let label = Label::parse(label).context("this label can't be a key's")?;
     let key_id = ApiKeyId::from(key.key);
-    commands.accounts.issue_api_key(&call(account), key_id, label, hash, scopes).await?;
+    commands
+        .accounts
+        .issue_api_key(&call(account), key_id, label, hash, scopes)
+        .await?;
     Ok(key)
 }
 

@@ -57,14 +57,21 @@ impl App {
             Part::ReadApi | Part::Projector => None,
         };
         let projections = match part {
-            Part::All | Part::ReadApi | Part::Projector => Some(open_projections(connections, &secrets).await?),
+            Part::All | Part::ReadApi | Part::Projector => {
+                Some(open_projections(connections, &secrets).await?)
+            }
             Part::WriteApi => None,
         };
         let mut routes = OpenApiRouter::new();
         if let Some(commands) = &commands {
             let keys = write_api::ApiKeys::new(commands.accounts.clone(), secrets.api_keys.clone());
             let impressions = secrets.impressions.clone();
-            let state = WriteState::new(commands.clone(), Arc::new(keys), impressions, tuning.write());
+            let state = WriteState::new(
+                commands.clone(),
+                Arc::new(keys),
+                impressions,
+                tuning.write(),
+            );
             routes = routes.merge(write_api::router(state));
         }
         if let Some(projections) = &projections
@@ -80,9 +87,18 @@ impl App {
         if let (Part::All, Some(projections)) = (part, &projections) {
             router = router.layer(middleware::from_fn_with_state(projections.wake(), ring));
         }
-        let ops = readiness(Ops::new(openapi), connections, projections.as_ref().map(Projections::reads))?
-            .trusted_proxies(tuning.trusted_proxies);
-        Ok(Self { part, commands, projections, router: serve::finish(router, ops) })
+        let ops = readiness(
+            Ops::new(openapi),
+            connections,
+            projections.as_ref().map(Projections::reads),
+        )?
+        .trusted_proxies(tuning.trusted_proxies);
+        Ok(Self {
+            part,
+            commands,
+            projections,
+            router: serve::finish(router, ops),
+        })
     }
 
     /// The write side, where this part has it.
@@ -110,18 +126,30 @@ impl App {
                 tasks.spawn(async move { drop(tail.await) });
             }
         }
-        let served = serve::serve(listener, self.router, shutdown, GRACE).await.context("could not serve");
+        let served = serve::serve(listener, self.router, shutdown, GRACE)
+            .await
+            .context("could not serve");
         projecting.cancel();
-        let ended = tokio::time::timeout(PROJECTORS_GRACE, async { while tasks.join_next().await.is_some() {} });
+        let ended = tokio::time::timeout(PROJECTORS_GRACE, async {
+            while tasks.join_next().await.is_some() {}
+        });
         if ended.await.is_err() {
-            tracing::warn!("a projector did not end in time; it goes on from its checkpoint at the next start");
+            tracing::warn!(
+                "a projector did not end in time; it goes on from its checkpoint at the next start"
+            );
         }
         served
     }
 
     /// Serves without projectors, for whoever drives them by [`Projections::catch_up_all`].
-    pub async fn serve_only(self, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
-        serve::serve(listener, self.router, shutdown, GRACE).await.context("could not serve")
+    pub async fn serve_only(
+        self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> Result<()> {
+        serve::serve(listener, self.router, shutdown, GRACE)
+            .await
+            .context("could not serve")
     }
 }
 
@@ -130,14 +158,17 @@ async fn open_projections(connections: &Connections, secrets: &Secrets) -> Resul
     let config = projections::Config {
         projector: connect(url, Role::Projector, PROJECTOR_CONNECTIONS).context("DATABASE_URL")?,
         reader: connect(url, Role::Reader, READER_CONNECTIONS)?,
-        keys: connect(&connections.keys_url()?, Role::Vault, KEY_CONNECTIONS).context("KEYS_DATABASE_URL")?,
+        keys: connect(&connections.keys_url()?, Role::Vault, KEY_CONNECTIONS)
+            .context("KEYS_DATABASE_URL")?,
         vault: write_side::vault(connections, secrets)?,
         redis_url: connections.redis_url.clone(),
         redis_prefix: connections.redis_prefix.clone(),
         clickhouse: connections.clickhouse()?,
         clickhouse_database: connections.clickhouse_database.clone(),
     };
-    Projections::open(config).await.context("could not open the projections; was the database migrated?")
+    Projections::open(config)
+        .await
+        .context("could not open the projections; was the database migrated?")
 }
 
 /// Without Postgres and the keys nothing can be acknowledged or shown. Redis and ClickHouse are not asked: without them
@@ -155,14 +186,29 @@ fn readiness(ops: Ops, connections: &Connections, reads: Option<Reads>) -> Resul
 }
 
 async fn answers(pool: PgPool) -> Result<(), String> {
-    sqlx::query("select 1").execute(&pool).await.map(drop).map_err(|error| error.to_string())
+    sqlx::query("select 1")
+        .execute(&pool)
+        .await
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 async fn none_stopped(reads: Reads) -> Result<(), String> {
-    let all = reads.positions().status().await.map_err(|error| error.to_string())?;
-    let stopped: Vec<_> =
-        all.iter().filter(|one| one.state == ProjectionState::Stopped).map(|one| &*one.name).collect();
-    if stopped.is_empty() { Ok(()) } else { Err(format!("stopped: {}", stopped.join(", "))) }
+    let all = reads
+        .positions()
+        .status()
+        .await
+        .map_err(|error| error.to_string())?;
+    let stopped: Vec<_> = all
+        .iter()
+        .filter(|one| one.state == ProjectionState::Stopped)
+        .map(|one| &*one.name)
+        .collect();
+    if stopped.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("stopped: {}", stopped.join(", ")))
+    }
 }
 
 /// Tells the projectors of this process that there may be something new; they would find out by themselves a little
@@ -172,7 +218,10 @@ async fn ring(
     request: Request,
     next: Next,
 ) -> axum::response::Response {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let reads = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
     let response = next.run(request).await;
     if !reads && response.status().is_success() {
         wake.ring(LogName::Events);

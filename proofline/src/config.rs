@@ -23,10 +23,18 @@ pub struct Connections {
     pub redis_prefix: String,
     #[arg(long, env = "CLICKHOUSE_URL", hide_env_values = true)]
     pub clickhouse_url: String,
-    #[arg(long, env = "PROOFLINE_CLICKHOUSE_DATABASE", default_value = "proofline")]
+    #[arg(
+        long,
+        env = "PROOFLINE_CLICKHOUSE_DATABASE",
+        default_value = "proofline"
+    )]
     pub clickhouse_database: String,
     /// The local key file; made where there is none.
-    #[arg(long, env = "PROOFLINE_KEY_FILE", default_value = ".proofline/keys.json")]
+    #[arg(
+        long,
+        env = "PROOFLINE_KEY_FILE",
+        default_value = ".proofline/keys.json"
+    )]
     pub key_file: PathBuf,
 }
 
@@ -46,7 +54,11 @@ impl Connections {
 
     /// To engines that the environment names. `None` where one is not named.
     pub fn from_env(data_dir: &std::path::Path) -> Option<Self> {
-        let given = |engine: engines::Engine| std::env::var(engine.url_variable()).ok().filter(|url| !url.is_empty());
+        let given = |engine: engines::Engine| {
+            std::env::var(engine.url_variable())
+                .ok()
+                .filter(|url| !url.is_empty())
+        };
         let urls = Urls {
             database_url: given(engines::Engine::Postgres)?,
             redis_url: given(engines::Engine::Redis)?,
@@ -60,7 +72,8 @@ impl Connections {
         match &self.keys_database_url {
             Some(url) => Ok(url.clone()),
             None => {
-                let mut url = Url::parse(&self.database_url).context("DATABASE_URL is not a URL")?;
+                let mut url =
+                    Url::parse(&self.database_url).context("DATABASE_URL is not a URL")?;
                 let keys = format!("{}_keys", url.path());
                 url.set_path(&keys);
                 Ok(url.into())
@@ -91,7 +104,11 @@ pub struct Tuning {
     #[arg(long, env = "PROOFLINE_TRUSTED_PROXIES", default_value_t = 0)]
     pub trusted_proxies: usize,
     /// Telemetry events per second that one site may send; ten times as many at once.
-    #[arg(long, env = "PROOFLINE_COLLECT_EVENTS_PER_SECOND", default_value_t = 5_000)]
+    #[arg(
+        long,
+        env = "PROOFLINE_COLLECT_EVENTS_PER_SECOND",
+        default_value_t = 5_000
+    )]
     pub collect_events_per_second: u32,
 }
 
@@ -123,8 +140,14 @@ mod tests {
     #[test]
     fn the_key_database_stands_beside_the_other_by_default() {
         let keys = connections().keys_url().unwrap();
-        assert_eq!(keys, "postgres://u:p@127.0.0.1:5/proofline_keys?sslmode=disable");
-        let elsewhere = Connections { keys_database_url: Some("postgres://k/x".to_owned()), ..connections() };
+        assert_eq!(
+            keys,
+            "postgres://u:p@127.0.0.1:5/proofline_keys?sslmode=disable"
+        );
+        let elsewhere = Connections {
+            keys_database_url: Some("postgres://k/x".to_owned()),
+            ..connections()
+        };
         assert_eq!(elsewhere.keys_url().unwrap(), "postgres://k/x");
     }
 }

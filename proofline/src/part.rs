@@ -11,10 +11,17 @@ use crate::app::App;
 use crate::config::{Connections, Tuning};
 use crate::signals;
 
-pub(crate) async fn run(part: Part, connections: Connections, tuning: Tuning, listen: SocketAddr) -> Result<()> {
+pub(crate) async fn run(
+    part: Part,
+    connections: Connections,
+    tuning: Tuning,
+    listen: SocketAddr,
+) -> Result<()> {
     let shutdown = signals::shutdown()?;
     let app = App::open(part, &connections, &tuning).await?;
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("could not listen on {listen}"))?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("could not listen on {listen}"))?;
     tracing::info!(?part, address = %listener.local_addr()?, "serving");
     app.serve(listener, shutdown).await
 }

@@ -57,7 +57,9 @@ impl Running {
     /// `None` where no platform has said that it runs.
     pub fn read(data_dir: &Path) -> Result<Option<Self>> {
         match fs::read(Self::path(data_dir)) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).context("running.json is not ours")?)),
+            Ok(bytes) => Ok(Some(
+                serde_json::from_slice(&bytes).context("running.json is not ours")?,
+            )),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).context("could not read running.json"),
         }

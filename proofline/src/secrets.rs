@@ -20,7 +20,10 @@ impl Secrets {
     pub fn open(key_file: &Path) -> Result<Self, ProviderError> {
         let provider = LocalKeyFile::open_or_create(key_file)?;
         Ok(Self {
-            commands: commands::Secrets::new(provider.derive("subject-index"), provider.derive("embed-key")),
+            commands: commands::Secrets::new(
+                provider.derive("subject-index"),
+                provider.derive("embed-key"),
+            ),
             api_keys: ApiKeyPepper::new(provider.derive("api-key")),
             impressions: Signer::new(provider.derive("impression-token")),
             provider: Arc::new(provider),

@@ -67,7 +67,11 @@ async fn serve(
     progress.finished("Migrating");
     let app = App::open(Part::All, &connections, &args.tuning).await?;
     let api_url = format!("http://{}", listener.local_addr()?);
-    let demo_key = if args.no_demo { None } else { demo_account(&app, &connections).await? };
+    let demo_key = if args.no_demo {
+        None
+    } else {
+        demo_account(&app, &connections).await?
+    };
     let running = Running {
         pid: std::process::id(),
         api_url,
@@ -89,7 +93,11 @@ async fn demo_account(app: &App, connections: &Connections) -> Result<Option<Str
         return Ok(None);
     }
     let secrets = Secrets::open(&connections.key_file)?;
-    Ok(Some(account::open(commands, &secrets.api_keys, "Demo").await?.key))
+    Ok(Some(
+        account::open(commands, &secrets.api_keys, "Demo")
+            .await?
+            .key,
+    ))
 }
 
 fn say(running: &Running, demo_key: Option<String>) -> Result<()> {
@@ -101,7 +109,10 @@ fn say(running: &Running, demo_key: Option<String>) -> Result<()> {
     writeln!(out, "metrics    {url}/metrics")?;
     if let Some(key) = demo_key {
         writeln!(out, "demo key   {key}")?;
-        writeln!(out, "           shown this once; `proofline account` issues others")?;
+        writeln!(
+            out,
+            "           shown this once; `proofline account` issues others"
+        )?;
     }
     writeln!(out, "Ctrl-C stops everything.")?;
     Ok(out.flush()?)

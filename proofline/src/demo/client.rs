@@ -24,24 +24,42 @@ pub(super) struct Api {
 
 impl Api {
     pub(super) fn new(base: &str, key: &str) -> Self {
-        Self { client: Client::new(), base: base.to_owned(), key: key.to_owned() }
+        Self {
+            client: Client::new(),
+            base: base.to_owned(),
+            key: key.to_owned(),
+        }
     }
 
     /// As the merchant, who is answered with the JSON of a success.
-    pub(super) async fn merchant(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
-        let mut request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key);
+    pub(super) async fn merchant(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value> {
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.key);
         if let Some(body) = body {
             request = request.json(&body);
         }
         let response = request.send().await?;
         let (status, text) = (response.status(), response.text().await?);
-        ensure!(status.is_success(), "{path} was answered with {status}: {text}");
+        ensure!(
+            status.is_success(),
+            "{path} was answered with {status}: {text}"
+        );
         serde_json::from_str(&text).with_context(|| format!("{path} answered with {text}"))
     }
 
     /// As the merchant's dashboard, at or after a position.
     pub(super) async fn read(&self, path: &str, position: Option<&str>) -> Result<Response> {
-        let mut request = self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.key);
+        let mut request = self
+            .client
+            .get(format!("{}{path}", self.base))
+            .bearer_auth(&self.key);
         if let Some(position) = position {
             request = request.header("proofline-min-position", position);
         }
@@ -50,12 +68,20 @@ impl Api {
 
     /// As anybody.
     pub(super) async fn public(&self, path: &str) -> Result<Value> {
-        let response = self.client.get(format!("{}{path}", self.base)).send().await?;
+        let response = self
+            .client
+            .get(format!("{}{path}", self.base))
+            .send()
+            .await?;
         Ok(response.error_for_status()?.json().await?)
     }
 
     /// As the shop.
-    pub(super) async fn deliver(&self, shop: &Shop, webhook: &Webhook) -> Result<(StatusCode, Value)> {
+    pub(super) async fn deliver(
+        &self,
+        shop: &Shop,
+        webhook: &Webhook,
+    ) -> Result<(StatusCode, Value)> {
         let body = serde_json::to_vec(&webhook.body)?;
         let signed = match webhook.signature {
             Signature::Right => shop.sign(&body),
@@ -89,7 +115,10 @@ impl Api {
             .send()
             .await?;
         let (status, text) = (response.status(), response.text().await?);
-        ensure!(status.is_success(), "/collect was answered with {status}: {text}");
+        ensure!(
+            status.is_success(),
+            "/collect was answered with {status}: {text}"
+        );
         Ok(serde_json::from_str(&text)?)
     }
 }
@@ -104,7 +133,8 @@ pub(super) struct Shop {
 
 impl Shop {
     fn sign(&self, body: &[u8]) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).expect("HMAC takes a key of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes())
+            .expect("HMAC takes a key of any length");
         mac.update(body);
         STANDARD.encode(mac.finalize().into_bytes())
     }

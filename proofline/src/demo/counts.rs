@@ -50,14 +50,19 @@ async fn caught_up(postgres: &mut PgConnection) -> Result<()> {
         if behind.is_empty() {
             return Ok(());
         }
-        ensure!(Instant::now() < deadline, "still behind after {CAUGHT_UP_WITHIN:?}: {behind:?}");
+        ensure!(
+            Instant::now() < deadline,
+            "still behind after {CAUGHT_UP_WITHIN:?}: {behind:?}"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 
 async fn log(postgres: &mut PgConnection, plan: &Plan, report: &mut Report) -> Result<()> {
     let rows: Vec<(String, i64)> =
-        sqlx::query_as("select event_type, count(*) from es.events group by 1").fetch_all(&mut *postgres).await?;
+        sqlx::query_as("select event_type, count(*) from es.events group by 1")
+            .fetch_all(&mut *postgres)
+            .await?;
     let actual: BTreeMap<String, i64> = rows.into_iter().collect();
     let mut expected: BTreeMap<&str, u64> = set_up_events().into();
     expected.insert("activity.recorded", plan.count(Expected::Recorded));
@@ -67,9 +72,19 @@ async fn log(postgres: &mut PgConnection, plan: &Plan, report: &mut Report) -> R
         report.count(format!("log: {event_type}"), *number, u64::try_from(found)?);
     }
     let (count, last): (i64, i64) =
-        sqlx::query_as("select count(*), coalesce(max(position), 0) from es.events").fetch_one(postgres).await?;
-    report.count("log: all events", expected.values().sum(), u64::try_from(count)?);
-    report.count("log: last position", expected.values().sum(), u64::try_from(last)?);
+        sqlx::query_as("select count(*), coalesce(max(position), 0) from es.events")
+            .fetch_one(postgres)
+            .await?;
+    report.count(
+        "log: all events",
+        expected.values().sum(),
+        u64::try_from(count)?,
+    );
+    report.count(
+        "log: last position",
+        expected.values().sum(),
+        u64::try_from(last)?,
+    );
     Ok(())
 }
 
@@ -79,14 +94,35 @@ async fn telemetry_log(
     sent: &Sent,
     report: &mut Report,
 ) -> Result<()> {
-    report.count("telemetry: answered as accepted", traffic.accepted_total(), sent.accepted);
-    report.count("telemetry: answered as duplicate", traffic.duplicates, sent.duplicates);
-    report.count("telemetry: answered as refused", traffic.refused, sent.refused);
+    report.count(
+        "telemetry: answered as accepted",
+        traffic.accepted_total(),
+        sent.accepted,
+    );
+    report.count(
+        "telemetry: answered as duplicate",
+        traffic.duplicates,
+        sent.duplicates,
+    );
+    report.count(
+        "telemetry: answered as refused",
+        traffic.refused,
+        sent.refused,
+    );
     let rows: Vec<(String, i64)> =
-        sqlx::query_as("select kind, count(*) from es.telemetry group by 1").fetch_all(postgres).await?;
+        sqlx::query_as("select kind, count(*) from es.telemetry group by 1")
+            .fetch_all(postgres)
+            .await?;
     for kind in KINDS {
-        let found = rows.iter().find(|(name, _)| name == kind).map_or(0, |(_, count)| *count);
-        report.count(format!("telemetry log: {kind}"), of_kind(traffic, kind), u64::try_from(found)?);
+        let found = rows
+            .iter()
+            .find(|(name, _)| name == kind)
+            .map_or(0, |(_, count)| *count);
+        report.count(
+            format!("telemetry log: {kind}"),
+            of_kind(traffic, kind),
+            u64::try_from(found)?,
+        );
     }
     Ok(())
 }
@@ -94,7 +130,11 @@ async fn telemetry_log(
 async fn read_models(postgres: &mut PgConnection, plan: &Plan, report: &mut Report) -> Result<()> {
     for (what, query, expected) in [
         ("sites", "select count(*) from rm_site_list_v1.site", 1),
-        ("integrations", "select count(*) from rm_integration_list_v1.integration", 1),
+        (
+            "integrations",
+            "select count(*) from rm_integration_list_v1.integration",
+            1,
+        ),
         (
             "notifications, published",
             "select count(*) from rm_notification_list_v1.notification where status = 'published'",
@@ -105,7 +145,11 @@ async fn read_models(postgres: &mut PgConnection, plan: &Plan, report: &mut Repo
             "select count(*) from rm_notification_list_v1.notification where status = 'archived'",
             1,
         ),
-        ("orders to show", "select count(*) from rm_proof_feed_v1.proof where kind = 'order'", plan.shown()),
+        (
+            "orders to show",
+            "select count(*) from rm_proof_feed_v1.proof where kind = 'order'",
+            plan.shown(),
+        ),
     ] {
         let found: i64 = sqlx::query_scalar(query).fetch_one(&mut *postgres).await?;
         report.count(format!("Postgres: {what}"), expected, u64::try_from(found)?);
@@ -118,8 +162,14 @@ async fn keys(connections: &Connections, plan: &Plan, report: &mut Report) -> Re
     let mut keys = PgConnection::connect(&connections.keys_url()?).await?;
     let expected = plan.count(Expected::Recorded) + 1;
     for (what, query) in [
-        ("subjects with a key", "select count(*) from keys.subject where wrapped_key is not null"),
-        ("positions with personal data", "select count(*) from keys.subject_events"),
+        (
+            "subjects with a key",
+            "select count(*) from keys.subject where wrapped_key is not null",
+        ),
+        (
+            "positions with personal data",
+            "select count(*) from keys.subject_events",
+        ),
     ] {
         let found: i64 = sqlx::query_scalar(query).fetch_one(&mut keys).await?;
         report.count(format!("keys: {what}"), expected, u64::try_from(found)?);
@@ -150,7 +200,11 @@ async fn redis(
     for ((notification, kind), expected) in &traffic.accepted {
         let field = format!("{}:{kind}", setup.published[*notification]);
         let found = totals.get(&field).copied().unwrap_or(0);
-        report.count(format!("Redis: notification {} {kind}", notification + 1), *expected, found);
+        report.count(
+            format!("Redis: notification {} {kind}", notification + 1),
+            *expected,
+            found,
+        );
     }
     report.count("Redis: all hours", sent.hours.values().sum(), hours);
     Ok(())
@@ -163,7 +217,9 @@ async fn clickhouse(
     sent: &Sent,
     report: &mut Report,
 ) -> Result<()> {
-    let client = connections.clickhouse()?.with_database(&connections.clickhouse_database);
+    let client = connections
+        .clickhouse()?
+        .with_database(&connections.clickhouse_database);
     for ((notification, kind), expected) in &traffic.accepted {
         let query = client
             .query("select count() from telemetry where notification_id = toUUID(?) and kind = ?")
@@ -176,9 +232,20 @@ async fn clickhouse(
         );
     }
     let hours = distinct_hours(&client, setup, sent).await?;
-    report.count("ClickHouse: hours that agree", sent.hours.len() as u64, hours);
-    let positions: u64 = client.query("select uniqExact(position) from telemetry").fetch_one().await?;
-    report.count("ClickHouse: distinct positions", traffic.accepted_total(), positions);
+    report.count(
+        "ClickHouse: hours that agree",
+        sent.hours.len() as u64,
+        hours,
+    );
+    let positions: u64 = client
+        .query("select uniqExact(position) from telemetry")
+        .fetch_one()
+        .await?;
+    report.count(
+        "ClickHouse: distinct positions",
+        traffic.accepted_total(),
+        positions,
+    );
     Ok(())
 }
 
@@ -210,15 +277,25 @@ pub(super) async fn compare_served(
     report: &mut Report,
 ) -> Result<()> {
     let path = format!("/v1/sites/{}/analytics", setup.site_id);
-    let response = api.read(&path, Some(&sent.position)).await?.error_for_status()?;
+    let response = api
+        .read(&path, Some(&sent.position))
+        .await?
+        .error_for_status()?;
     let analytics: Value = response.json().await?;
     for kind in KINDS {
-        let found = analytics["totals"][kind].as_u64().with_context(|| format!("no {kind} in {analytics}"))?;
+        let found = analytics["totals"][kind]
+            .as_u64()
+            .with_context(|| format!("no {kind} in {analytics}"))?;
         report.count(format!("read API: {kind}"), of_kind(traffic, kind), found);
     }
     Ok(())
 }
 
 fn of_kind(traffic: &Traffic, kind: &str) -> u64 {
-    traffic.accepted.iter().filter(|((_, of), _)| *of == kind).map(|(_, count)| count).sum()
+    traffic
+        .accepted
+        .iter()
+        .filter(|((_, of), _)| *of == kind)
+        .map(|(_, count)| count)
+        .sum()
 }

@@ -5,8 +5,8 @@
 
 mod client;
 mod counts;
-mod platform_process;
 mod plan;
+mod platform_process;
 mod report;
 mod scan;
 mod stream;
@@ -93,9 +93,24 @@ async fn send(platform: &PlatformProcess, size: &Size) -> Result<(Plan, Report)>
     let traffic = Traffic::new(size, setup.published.len());
     let collecting = Instant::now();
     let collected = traffic::send(&api, &setup, &traffic).await?;
-    report.rate("telemetry events", (traffic.accepted_total() + traffic.duplicates) as usize, collecting.elapsed());
-    counts::compare(&connections, &setup, &plan, &traffic, &collected, &mut report).await?;
-    report.measure("all projections caught up after", format!("{:.1} s", collecting.elapsed().as_secs_f64()));
+    report.rate(
+        "telemetry events",
+        (traffic.accepted_total() + traffic.duplicates) as usize,
+        collecting.elapsed(),
+    );
+    counts::compare(
+        &connections,
+        &setup,
+        &plan,
+        &traffic,
+        &collected,
+        &mut report,
+    )
+    .await?;
+    report.measure(
+        "all projections caught up after",
+        format!("{:.1} s", collecting.elapsed().as_secs_f64()),
+    );
     counts::compare_served(&api, &setup, &traffic, &collected, &mut report).await?;
     Ok((plan, report))
 }
@@ -110,9 +125,12 @@ async fn set_up(api: &Api) -> Result<Setup> {
         secret: "shpss_demo_5f2c9a".to_owned(),
         webhook_path: String::new(),
     };
-    let integration = json!({ "platform": "shopify", "shop_domain": shop.domain, "webhook_secret": shop.secret });
+    let integration =
+        json!({ "platform": "shopify", "shop_domain": shop.domain, "webhook_secret": shop.secret });
     let integrations = format!("/v1/sites/{site_id}/integrations");
-    let integration = api.merchant(Method::POST, &integrations, Some(integration)).await?;
+    let integration = api
+        .merchant(Method::POST, &integrations, Some(integration))
+        .await?;
     let webhook_path = format!("/hooks/{}", text(&integration, "id")?);
 
     let mut drafted = Vec::new();
@@ -122,20 +140,38 @@ async fn set_up(api: &Api) -> Result<Setup> {
         ("Retired", "Somebody in {city} bought {product}"),
     ] {
         let path = format!("/v1/sites/{site_id}/notifications");
-        let answer =
-            api.merchant(Method::POST, &path, Some(json!({ "name": name, "message": message }))).await?;
+        let answer = api
+            .merchant(
+                Method::POST,
+                &path,
+                Some(json!({ "name": name, "message": message })),
+            )
+            .await?;
         drafted.push(text(&answer, "id")?);
     }
-    let steps = [(0, "publish"), (1, "publish"), (1, "pause"), (1, "resume"), (2, "publish"), (2, "archive")];
+    let steps = [
+        (0, "publish"),
+        (1, "publish"),
+        (1, "pause"),
+        (1, "resume"),
+        (2, "publish"),
+        (2, "archive"),
+    ];
     for (index, step) in steps {
-        let path = format!("/v1/sites/{site_id}/notifications/{}/{step}", drafted[index]);
+        let path = format!(
+            "/v1/sites/{site_id}/notifications/{}/{step}",
+            drafted[index]
+        );
         api.merchant(Method::POST, &path, None).await?;
     }
     drafted.truncate(2);
     Ok(Setup {
         site_id,
         embed_key: text(&site, "embed_key")?,
-        shop: Shop { webhook_path, ..shop },
+        shop: Shop {
+            webhook_path,
+            ..shop
+        },
         published: drafted,
     })
 }
@@ -182,7 +218,8 @@ async fn deliver(api: &Api, shop: &Shop, webhook: &Webhook) -> Result<Option<(St
         Expected::Refused => (401, None),
     };
     ensure!(
-        status.as_u16() == expected_status && expected.is_none_or(|expected| answer["status"] == expected),
+        status.as_u16() == expected_status
+            && expected.is_none_or(|expected| answer["status"] == expected),
         "{} was answered with {status} {answer}, and {:?} was expected",
         webhook.topic,
         webhook.expected
@@ -195,7 +232,10 @@ async fn deliver(api: &Api, shop: &Shop, webhook: &Webhook) -> Result<Option<(St
 
 /// A member of an answer that must be there.
 fn text(answer: &Value, member: &str) -> Result<String> {
-    answer[member].as_str().map(str::to_owned).with_context(|| format!("no {member} in {answer}"))
+    answer[member]
+        .as_str()
+        .map(str::to_owned)
+        .with_context(|| format!("no {member} in {answer}"))
 }
 
 /// How long the projections may take to catch up before the demo gives up on them.

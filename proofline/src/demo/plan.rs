@@ -61,14 +61,35 @@ pub(super) struct Plan {
 /// Buyers' last names carry this, so that a search through files finds them and nothing else.
 const MARK: &str = "Qzx";
 
-const FIRST_NAMES: &[&str] = &["Anna", "Björn", "Chloé", "Daisuke", "Elif", "Fatima", "Gustav", "Hye-jin", "Ines"];
-const PLACES: &[(&str, &str)] = &[
-    ("Berlin", "DE"), ("Lyon", "FR"), ("Porto", "PT"), ("Osaka", "JP"), ("İzmir", "TR"), ("Kuwait City", "KW"),
-    ("Malmö", "SE"), ("Seoul", "KR"), ("Austin", "US"),
+const FIRST_NAMES: &[&str] = &[
+    "Anna", "Björn", "Chloé", "Daisuke", "Elif", "Fatima", "Gustav", "Hye-jin", "Ines",
 ];
-const PRODUCTS: &[&str] = &["Trail Runner 3", "Merino Base Layer", "Titanium Mug", "Ultralight Tarp", "Headlamp 400"];
+const PLACES: &[(&str, &str)] = &[
+    ("Berlin", "DE"),
+    ("Lyon", "FR"),
+    ("Porto", "PT"),
+    ("Osaka", "JP"),
+    ("İzmir", "TR"),
+    ("Kuwait City", "KW"),
+    ("Malmö", "SE"),
+    ("Seoul", "KR"),
+    ("Austin", "US"),
+];
+const PRODUCTS: &[&str] = &[
+    "Trail Runner 3",
+    "Merino Base Layer",
+    "Titanium Mug",
+    "Ultralight Tarp",
+    "Headlamp 400",
+];
 /// With how each writes an amount of some twenty units.
-const CURRENCIES: &[(&str, &str)] = &[("EUR", "199.00"), ("USD", "24.50"), ("JPY", "3200"), ("KWD", "6.125"), ("SEK", "210.00")];
+const CURRENCIES: &[(&str, &str)] = &[
+    ("EUR", "199.00"),
+    ("USD", "24.50"),
+    ("JPY", "3200"),
+    ("KWD", "6.125"),
+    ("SEK", "210.00"),
+];
 
 /// Larger than 2^53, so that a parser that goes through floating point loses it.
 const FIRST_ORDER_ID: u64 = 9_007_199_254_740_993;
@@ -76,7 +97,10 @@ const FIRST_ORDER_ID: u64 = 9_007_199_254_740_993;
 impl Plan {
     pub(super) fn new(size: &Size, now: DateTime<Utc>) -> Self {
         let mut random = StdRng::seed_from_u64(size.seed);
-        let mut plan = Self { phases: vec![Vec::new(), Vec::new(), Vec::new()], personal: Vec::new() };
+        let mut plan = Self {
+            phases: vec![Vec::new(), Vec::new(), Vec::new()],
+            personal: Vec::new(),
+        };
         for number in 0..size.orders {
             let order_id = FIRST_ORDER_ID + u64::from(number) * 2;
             let order = plan.order(&mut random, order_id, number, now);
@@ -108,17 +132,32 @@ impl Plan {
     }
 
     /// What happens to some orders later.
-    fn follow_up(&mut self, random: &mut StdRng, place: u32, order_id: u64, order: &Value, created: &Webhook) {
+    fn follow_up(
+        &mut self,
+        random: &mut StdRng,
+        place: u32,
+        order_id: u64,
+        order: &Value,
+        created: &Webhook,
+    ) {
         match place {
             2..=4 => self.phases[2].push(refund(random, order_id, Expected::Withdrawn)),
             5..=6 => {
                 let mut cancelled = order.clone();
                 cancelled["cancelled_at"] = order["created_at"].clone();
                 cancelled["financial_status"] = "voided".into();
-                self.phases[2].push(webhook(random, "orders/cancelled", cancelled, Expected::Withdrawn));
+                self.phases[2].push(webhook(
+                    random,
+                    "orders/cancelled",
+                    cancelled,
+                    Expected::Withdrawn,
+                ));
             }
             // Delivered twice, as Shopify does when an answer was late: the same webhook id.
-            7..=10 => self.phases[2].push(Webhook { expected: Expected::NoEvent, ..created.clone() }),
+            7..=10 => self.phases[2].push(Webhook {
+                expected: Expected::NoEvent,
+                ..created.clone()
+            }),
             // Sent again under another webhook id.
             11 => self.phases[2].push(create(random, order.clone(), Expected::NoEvent)),
             _ => {}
@@ -129,7 +168,8 @@ impl Plan {
     fn order(&mut self, random: &mut StdRng, id: u64, number: u32, now: DateTime<Utc>) -> Value {
         let first_name = pick(random, FIRST_NAMES);
         let last_name = format!("{MARK}{number:05}son");
-        let email = format!("{}.{number}@{MARK}mail.example", first_name.to_lowercase()).to_lowercase();
+        let email =
+            format!("{}.{number}@{MARK}mail.example", first_name.to_lowercase()).to_lowercase();
         let (city, country) = pick(random, PLACES);
         let (currency, price) = pick(random, CURRENCIES);
         let created_at = (now - Duration::seconds(random.random_range(0..3600))).to_rfc3339();
@@ -167,12 +207,17 @@ impl Plan {
     }
 
     pub(super) fn count(&self, expected: Expected) -> u64 {
-        self.webhooks().filter(|webhook| webhook.expected == expected).count() as u64
+        self.webhooks()
+            .filter(|webhook| webhook.expected == expected)
+            .count() as u64
     }
 
     /// Orders that a page may show at the end: recorded and not withdrawn.
     pub(super) fn shown(&self) -> u64 {
-        let withdrawn_later = self.phases[2].iter().filter(|webhook| webhook.expected == Expected::Withdrawn).count();
+        let withdrawn_later = self.phases[2]
+            .iter()
+            .filter(|webhook| webhook.expected == Expected::Withdrawn)
+            .count();
         self.count(Expected::Recorded) - withdrawn_later as u64
     }
 }
@@ -183,12 +228,25 @@ fn create(random: &mut StdRng, order: Value, expected: Expected) -> Webhook {
 
 fn refund(random: &mut StdRng, order_id: u64, expected: Expected) -> Webhook {
     let id = random.random::<u32>();
-    webhook(random, "refunds/create", json!({ "id": id, "order_id": order_id, "note": null }), expected)
+    webhook(
+        random,
+        "refunds/create",
+        json!({ "id": id, "order_id": order_id, "note": null }),
+        expected,
+    )
 }
 
 fn webhook(random: &mut StdRng, topic: &'static str, body: Value, expected: Expected) -> Webhook {
-    let webhook_id = uuid::Builder::from_random_bytes(random.random()).into_uuid().to_string();
-    Webhook { topic, webhook_id, body, signature: Signature::Right, expected }
+    let webhook_id = uuid::Builder::from_random_bytes(random.random())
+        .into_uuid()
+        .to_string();
+    Webhook {
+        topic,
+        webhook_id,
+        body,
+        signature: Signature::Right,
+        expected,
+    }
 }
 
 fn pick<T: Copy>(random: &mut StdRng, choices: &[T]) -> T {
@@ -231,16 +289,27 @@ impl Traffic {
     /// Of every fifty batches one is sent twice, and of every hundred one also holds two events that must be refused.
     pub(super) fn new(size: &Size, notifications: usize) -> Self {
         let mut random = StdRng::seed_from_u64(size.seed ^ 1);
-        let mut traffic = Self { batches: Vec::new(), accepted: BTreeMap::new(), duplicates: 0, refused: 0 };
+        let mut traffic = Self {
+            batches: Vec::new(),
+            accepted: BTreeMap::new(),
+            duplicates: 0,
+            refused: 0,
+        };
         let mut left = size.telemetry;
         while left > 0 {
             let valid = left.min(BATCH_EVENTS);
             left -= valid;
-            let mut events: Vec<_> = (0..valid).map(|_| traffic.observe(&mut random, notifications)).collect();
+            let mut events: Vec<_> = (0..valid)
+                .map(|_| traffic.observe(&mut random, notifications))
+                .collect();
             let number = traffic.batches.len();
             if number % 100 == 3 {
                 for fault in [Fault::ForgedToken, Fault::ClockYearsOff] {
-                    events.push(Observed { notification: 0, kind: "click", fault: Some(fault) });
+                    events.push(Observed {
+                        notification: 0,
+                        kind: "click",
+                        fault: Some(fault),
+                    });
                     traffic.refused += 1;
                 }
             }
@@ -266,7 +335,11 @@ impl Traffic {
             _ => "conversion",
         };
         *self.accepted.entry((notification, kind)).or_default() += 1;
-        Observed { notification, kind, fault: None }
+        Observed {
+            notification,
+            kind,
+            fault: None,
+        }
     }
 
     pub(super) fn accepted_total(&self) -> u64 {
@@ -278,7 +351,11 @@ impl Traffic {
 mod tests {
     use super::*;
 
-    const SIZE: Size = Size { orders: 600, telemetry: 20_000, seed: 7 };
+    const SIZE: Size = Size {
+        orders: 600,
+        telemetry: 20_000,
+        seed: 7,
+    };
 
     fn plan(size: &Size) -> Plan {
         Plan::new(size, DateTime::from_timestamp(1_790_000_000, 0).unwrap())
@@ -286,7 +363,11 @@ mod tests {
 
     #[test]
     fn the_same_seed_sends_the_same() {
-        let bodies = |plan: Plan| plan.webhooks().map(|webhook| webhook.body.to_string()).collect::<Vec<_>>();
+        let bodies = |plan: Plan| {
+            plan.webhooks()
+                .map(|webhook| webhook.body.to_string())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(bodies(plan(&SIZE)), bodies(plan(&SIZE)));
         assert_ne!(bodies(plan(&SIZE)), bodies(plan(&Size { seed: 8, ..SIZE })));
     }
@@ -299,7 +380,10 @@ mod tests {
         assert_eq!(plan.count(Expected::Withdrawn), 12 + 36 + 24);
         assert_eq!(plan.count(Expected::NoEvent), 12 + 12 + 48 + 12);
         assert_eq!(plan.shown(), 600 - 24 - 60);
-        assert!(plan.webhooks().any(|webhook| webhook.body["id"].as_u64() > Some(1 << 53)));
+        assert!(
+            plan.webhooks()
+                .any(|webhook| webhook.body["id"].as_u64() > Some(1 << 53))
+        );
     }
 
     #[test]

@@ -45,13 +45,23 @@ impl PlatformProcess {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
             if let Some(status) = child.try_wait()? {
-                bail!("the platform ended with {status}; see {}", data_dir.join("platform.log").display());
+                bail!(
+                    "the platform ended with {status}; see {}",
+                    data_dir.join("platform.log").display()
+                );
             }
             match Running::read(data_dir)? {
                 Some(running) if Some(running.pid) == child.id() => {
-                    return Ok(Self { child, running, data_dir: data_dir.to_owned() });
+                    return Ok(Self {
+                        child,
+                        running,
+                        data_dir: data_dir.to_owned(),
+                    });
                 }
-                _ => ensure!(Instant::now() < deadline, "the platform was not ready in {READY_WITHIN:?}"),
+                _ => ensure!(
+                    Instant::now() < deadline,
+                    "the platform was not ready in {READY_WITHIN:?}"
+                ),
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -68,7 +78,10 @@ impl PlatformProcess {
     /// The largest resident set so far, engines not included.
     pub(super) fn memory_max(&self) -> Result<String> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.running.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .context("no VmHWM")?;
         let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(format!("{:.0} MB", kib * 1024.0 / 1e6))
     }
@@ -96,11 +109,20 @@ fn empty(data_dir: &Path) -> Result<()> {
         );
         if let Some(running) = Running::read(data_dir)? {
             let alive = kill(Pid::from_raw(i32::try_from(running.pid)?), None).is_ok();
-            ensure!(!alive, "a demo is running in {} (process {})", data_dir.display(), running.pid);
+            ensure!(
+                !alive,
+                "a demo is running in {} (process {})",
+                data_dir.display(),
+                running.pid
+            );
         }
-        fs::remove_dir_all(data_dir).with_context(|| format!("could not empty {}", data_dir.display()))?;
+        fs::remove_dir_all(data_dir)
+            .with_context(|| format!("could not empty {}", data_dir.display()))?;
     }
     fs::create_dir_all(data_dir)?;
-    fs::write(data_dir.join(MARKER), "Made by `proofline demo`, which may empty this directory.\n")?;
+    fs::write(
+        data_dir.join(MARKER),
+        "Made by `proofline demo`, which may empty this directory.\n",
+    )?;
     Ok(())
 }

@@ -23,7 +23,10 @@ impl Report {
 
     pub(super) fn rate(&mut self, what: &str, number: usize, took: Duration) {
         let per_second = number as f64 / took.as_secs_f64();
-        self.measure(format!("{what} over HTTP"), format!("{number} in {:.1} s, {per_second:.0}/s", took.as_secs_f64()));
+        self.measure(
+            format!("{what} over HTTP"),
+            format!("{number} in {:.1} s, {per_second:.0}/s", took.as_secs_f64()),
+        );
     }
 
     /// Prints it and answers whether all counts agree.
@@ -38,7 +41,11 @@ impl Report {
         for (what, figure) in &self.measures {
             writeln!(out, "{what:<58} {figure:>25}")?;
         }
-        let differing = self.counts.iter().filter(|(_, expected, actual)| expected != actual).count();
+        let differing = self
+            .counts
+            .iter()
+            .filter(|(_, expected, actual)| expected != actual)
+            .count();
         match differing {
             0 => writeln!(out, "\nAll {} counts are equal.", self.counts.len())?,
             _ => writeln!(out, "\n{differing} of {} counts differ.", self.counts.len())?,

@@ -11,12 +11,17 @@ const WINDOW: usize = 8;
 
 /// How many files below a directory hold any of the texts, in any case. Names the first ones in the log.
 pub(super) fn files_with(directory: &Path, texts: &[String]) -> Result<u64> {
-    let lower: Vec<Vec<u8>> = texts.iter().map(|text| text.to_lowercase().into_bytes()).collect();
+    let lower: Vec<Vec<u8>> = texts
+        .iter()
+        .map(|text| text.to_lowercase().into_bytes())
+        .collect();
     let windows: HashSet<&[u8]> = lower.iter().filter_map(|text| text.get(..WINDOW)).collect();
     let mut found = 0;
     let mut left = vec![directory.to_owned()];
     while let Some(next) = left.pop() {
-        for entry in fs::read_dir(&next).with_context(|| format!("could not read {}", next.display()))? {
+        for entry in
+            fs::read_dir(&next).with_context(|| format!("could not read {}", next.display()))?
+        {
             let path = entry?.path();
             if path.is_dir() {
                 left.push(path);

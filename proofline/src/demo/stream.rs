@@ -27,7 +27,10 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Listens from now on.
     pub(super) async fn start(api: &Api) -> Result<Self> {
-        let response = api.read("/v1/events/stream", None).await?.error_for_status()?;
+        let response = api
+            .read("/v1/events/stream", None)
+            .await?
+            .error_for_status()?;
         let arrivals = Arrivals::default();
         let noted = arrivals.clone();
         let reading = tokio::spawn(async move {
@@ -53,31 +56,50 @@ impl Watcher {
         self.reading.abort();
         let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         let times: u64 = arrivals.values().map(|(_, times)| times).sum();
-        report.count("orders told to the dashboard", delivered.len() as u64, times);
+        report.count(
+            "orders told to the dashboard",
+            delivered.len() as u64,
+            times,
+        );
         let mut latency_us = Histogram::<u64>::new(3)?;
         for (activity, sent) in delivered {
-            let (arrived, _) = arrivals.get(activity).with_context(|| format!("{activity} never arrived"))?;
+            let (arrived, _) = arrivals
+                .get(activity)
+                .with_context(|| format!("{activity} never arrived"))?;
             latency_us.record(u64::try_from(arrived.duration_since(*sent).as_micros())?)?;
         }
         ensure!(!latency_us.is_empty(), "nothing was delivered");
-        let ms = |quantile| format!("{:.1} ms", latency_us.value_at_quantile(quantile) as f64 / 1000.0);
+        let ms = |quantile| {
+            format!(
+                "{:.1} ms",
+                latency_us.value_at_quantile(quantile) as f64 / 1000.0
+            )
+        };
         report.measure("order to dashboard, p50", ms(0.50));
         report.measure("order to dashboard, p99", ms(0.99));
         Ok(())
     }
 
     fn arrived(&self) -> usize {
-        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.arrivals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 }
 
 fn note(line: &[u8], arrivals: &Arrivals) {
-    let event = line.strip_prefix(b"data:").and_then(|data| serde_json::from_slice::<Value>(data).ok());
+    let event = line
+        .strip_prefix(b"data:")
+        .and_then(|data| serde_json::from_slice::<Value>(data).ok());
     if let Some(event) = event
         && event["type"] == "activity.recorded"
         && let Some(activity) = event["aggregate_id"].as_str()
     {
         let mut arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        arrivals.entry(activity.to_owned()).or_insert_with(|| (Instant::now(), 0)).1 += 1;
+        arrivals
+            .entry(activity.to_owned())
+            .or_insert_with(|| (Instant::now(), 0))
+            .1 += 1;
     }
 }

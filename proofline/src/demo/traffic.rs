@@ -56,23 +56,39 @@ pub(super) async fn send(api: &Api, setup: &Setup, traffic: &Traffic) -> Result<
         sent.duplicates += answer["duplicates"].as_u64().context("no duplicates")?;
         sent.refused += answer["refused"].as_array().context("no refused")?.len() as u64;
     }
-    sent.position = text(answers.last().and_then(|batch| batch.last()).context("nothing was sent")?, "position")?;
+    sent.position = text(
+        answers
+            .last()
+            .and_then(|batch| batch.last())
+            .context("nothing was sent")?,
+        "position",
+    )?;
     Ok(sent)
 }
 
 /// What a page was served: a token per published notification, in the order of the setup.
 async fn tokens(api: &Api, setup: &Setup) -> Result<Vec<String>> {
-    let feed = api.public(&format!("/embed/v1/{}/feed", setup.embed_key)).await?;
+    let feed = api
+        .public(&format!("/embed/v1/{}/feed", setup.embed_key))
+        .await?;
     let items = feed["items"].as_array().context("no items in the feed")?;
     for item in items {
-        ensure!(item.get("last_name").is_none() && item.get("email").is_none(), "the feed shows too much: {item}");
+        ensure!(
+            item.get("last_name").is_none() && item.get("email").is_none(),
+            "the feed shows too much: {item}"
+        );
     }
     setup
         .published
         .iter()
         .map(|notification| {
-            let item = items.iter().find(|item| item["notification_id"] == **notification);
-            text(item.with_context(|| format!("notification {notification} is not in the feed"))?, "token")
+            let item = items
+                .iter()
+                .find(|item| item["notification_id"] == **notification);
+            text(
+                item.with_context(|| format!("notification {notification} is not in the feed"))?,
+                "token",
+            )
         })
         .collect()
 }
@@ -87,10 +103,15 @@ fn event(
     let (token, occurred_at) = match observed.fault {
         None => (tokens[observed.notification].clone(), now),
         Some(Fault::ForgedToken) => ("AAAA".repeat(12), now),
-        Some(Fault::ClockYearsOff) => (tokens[observed.notification].clone(), now - TimeDelta::days(2_000)),
+        Some(Fault::ClockYearsOff) => (
+            tokens[observed.notification].clone(),
+            now - TimeDelta::days(2_000),
+        ),
     };
     if observed.fault.is_none() {
-        *hours.entry((hour(occurred_at), observed.notification, observed.kind)).or_default() += 1;
+        *hours
+            .entry((hour(occurred_at), observed.notification, observed.kind))
+            .or_default() += 1;
     }
     json!({
         "id": id,
@@ -102,5 +123,6 @@ fn event(
 }
 
 fn hour(at: DateTime<Utc>) -> i64 {
-    at.duration_trunc(TimeDelta::hours(1)).map_or(0, |hour| hour.timestamp())
+    at.duration_trunc(TimeDelta::hours(1))
+        .map_or(0, |hour| hour.timestamp())
 }

@@ -1,0 +1,20 @@
+//! The command `replay`.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use platform::telemetry::{self, Format};
+use replay_tools::Arguments;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    telemetry::init(Format::Pretty);
+    match replay_tools::run(Arguments::parse(), &mut std::io::stdout()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The whole chain in one line: for a person in a terminal, not for a debugger.
+            eprintln!("replay: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
