@@ -78,6 +78,16 @@ impl PageQuery {
         let limit = self.limit as usize;
         let has_more = rows.len() > limit;
         rows.truncate(limit);
+        self.page_of(rows, has_more, key)
+    }
+
+    /// The same, from rows whose query knows whether there are more.
+    pub fn page_of<T, K: Serialize>(
+        &self,
+        rows: Vec<T>,
+        has_more: bool,
+        key: impl FnOnce(&T) -> K,
+    ) -> Result<Page<T>, Problem> {
         let next_cursor = match rows.last() {
             Some(last) if has_more => Some(Cursor::encode(&key(last))?),
             _ => None,
@@ -138,12 +148,18 @@ impl<T> Page<T> {
             next_link: self.next_link,
         }
     }
+
+    /// The `Link` to the next page, where there is one, for an answer that is not made of the page itself.
+    #[must_use]
+    pub fn link(&self) -> Option<HeaderValue> {
+        let link = self.next_link.as_deref()?;
+        HeaderValue::from_str(link).ok()
+    }
 }
 
 impl<T: Serialize> IntoResponse for Page<T> {
     fn into_response(self) -> Response {
-        let link = self.next_link.as_deref();
-        let link = link.and_then(|link| HeaderValue::from_str(link).ok());
+        let link = self.link();
         let mut response = Json(&self).into_response();
         if let Some(link) = link {
             response.headers_mut().insert(header::LINK, link);
