@@ -1,0 +1,131 @@
+//! What a read answers: the body or, where the caller has it already, 304; both with tag and position.
+
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use platform::problem::{Problem, ProblemKind};
+use platform::request::{ETag, IfNoneMatch};
+use projections::{AsOf, Token};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+/// How far the log had been read when the answer was made.
+pub(crate) const POSITION: HeaderName = HeaderName::from_static("proofline-position");
+
+/// A cache of one's own may keep it, and must ask before it uses it.
+const OWN_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Bytes of a body's hash that stand in its tag.
+const TAG_BYTES: usize = 16;
+
+/// What was read, as JSON.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    etag: ETag,
+    position: Token,
+    body: Vec<u8>,
+    link: Option<HeaderValue>,
+    cache_control: HeaderValue,
+}
+
+impl Answer {
+    /// Of something that has a version, which is its tag.
+    pub(crate) fn versioned<T: Serialize>(
+        position: Token,
+        version: i64,
+        body: &T,
+    ) -> Result<Self, Problem> {
+        let etag = ETag::version(u64::try_from(version).unwrap_or_default());
+        Ok(Self::tagged(position, etag, json(body)?))
+    }
+
+    /// Of anything else: its content is its tag.
+    pub(crate) fn hashed<T: Serialize>(position: Token, body: &T) -> Result<Self, Problem> {
+        let body = json(body)?;
+        let hash = Sha256::digest(&body);
+        let hash = hash
+            .iter()
+            .take(TAG_BYTES)
+            .map(|byte| format!("{byte:02x}"));
+        Ok(Self::tagged(
+            position,
+            ETag::opaque(hash.collect::<String>()),
+            body,
+        ))
+    }
+
+    fn tagged(position: Token, etag: ETag, body: Vec<u8>) -> Self {
+        Self {
+            etag,
+            position,
+            body,
+            link: None,
+            cache_control: OWN_CACHE,
+        }
+    }
+
+    /// With a link to the next page.
+    pub(crate) fn link(self, link: Option<HeaderValue>) -> Self {
+        Self { link, ..self }
+    }
+
+    pub(crate) fn cache_control(self, cache_control: HeaderValue) -> Self {
+        Self {
+            cache_control,
+            ..self
+        }
+    }
+
+    /// 304 where the caller has this body already.
+    pub(crate) fn unless_known(self, if_none_match: &IfNoneMatch) -> Response {
+        let mut response = match if_none_match.not_modified(&self.etag) {
+            Some(not_modified) => not_modified,
+            None => {
+                let mut full =
+                    (self.etag, [(header::CONTENT_TYPE, JSON)], self.body).into_response();
+                full.headers_mut()
+                    .extend(self.link.map(|link| (header::LINK, link)));
+                full
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, self.cache_control);
+        headers.extend(position(self.position));
+        response
+    }
+}
+
+/// What is there, or a 404 that says how far was looked, so that a caller can tell "not yet" from "never".
+pub(crate) fn found<T>(read: AsOf<Option<T>>) -> Result<AsOf<T>, Problem> {
+    let AsOf {
+        value,
+        position: at,
+    } = read;
+    match value {
+        Some(value) => Ok(AsOf {
+            value,
+            position: at,
+        }),
+        None => Err(not_found(at)),
+    }
+}
+
+pub(crate) fn not_found(at: Token) -> Problem {
+    let problem = Problem::new(ProblemKind::NotFound);
+    position(at)
+        .into_iter()
+        .fold(problem, |problem, (name, value)| {
+            problem.header(name, value)
+        })
+}
+
+/// The header that every read is answered with.
+pub(crate) fn position(at: Token) -> Option<(HeaderName, HeaderValue)> {
+    // Base64url is visible ASCII.
+    let value = HeaderValue::try_from(at.to_string()).ok()?;
+    Some((POSITION, value))
+}
+
+fn json<T: Serialize>(body: &T) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(body).map_err(|error| Problem::new(ProblemKind::Internal).internal(error))
+}

@@ -1,0 +1,60 @@
+//! Who an API key belongs to.
+
+use domain::account;
+use platform::api_key::{ApiKey, ApiKeyPepper};
+use platform::auth::{AuthError, Authenticate, BoxFuture, Principal};
+use projections::Reads;
+
+/// What the hash of a key that is not there is compared with: no key has it.
+const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// API keys as accounts issued them.
+pub struct ApiKeys {
+    reads: Reads,
+    pepper: ApiKeyPepper,
+}
+
+impl ApiKeys {
+    /// `pepper` is the one that the hashes of issued keys were made with.
+    pub fn new(reads: Reads, pepper: ApiKeyPepper) -> Self {
+        Self { reads, pepper }
+    }
+
+    async fn principal(&self, token: &str) -> Result<Principal, AuthError> {
+        let key = ApiKey::parse(token).ok_or(AuthError::Unknown)?;
+        let issued = self
+            .reads
+            .api_key(key.account.into(), key.key.into())
+            .await
+            .map_err(|error| AuthError::Unavailable(Box::new(error)))?;
+        check(&key, issued, &self.pepper).ok_or(AuthError::Unknown)
+    }
+}
+
+impl Authenticate for ApiKeys {
+    fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Principal, AuthError>> {
+        Box::pin(self.principal(token))
+    }
+}
+
+/// Hashes and compares whether there is such a key or not, so that the time taken does not tell.
+fn check(
+    key: &ApiKey,
+    issued: Option<account::ApiKey>,
+    pepper: &ApiKeyPepper,
+) -> Option<Principal> {
+    let stored = issued
+        .as_ref()
+        .map_or(NO_HASH, |issued| issued.hash.as_str());
+    let matches = key.matches(pepper, stored);
+    let issued = issued.filter(|_| matches)?;
+    Some(Principal {
+        account: key.account,
+        key: key.key,
+        scopes: issued
+            .scopes
+            .iter()
+            .map(|scope| scope.as_str().to_owned())
+            .collect(),
+    })
+}

@@ -1,0 +1,167 @@
+//! What the OpenAPI document says of every operation alike: problems, and the headers of requests and answers.
+
+use std::collections::BTreeMap;
+
+use platform::problem::{self, ProblemBody, ProblemKind};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{
+    ContentBuilder, Header, HeaderBuilder, ObjectBuilder, Ref, RefOr, Required, Response,
+    ResponseBuilder, Type,
+};
+use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
+
+use crate::min_position::{self, MinPosition};
+
+#[derive(OpenApi)]
+#[openapi(tags(
+    (name = "Analytics", description = "What visitors saw and did, over time and right now."),
+    (name = "Embed", description = "What a shop's pages show. Public: a site is named by its embed key."),
+    (name = "Events", description = "What happens in an account, as it happens."),
+))]
+pub(crate) struct Document;
+
+/// What makes a read conditional.
+pub(crate) struct IfNoneMatchHeader;
+
+/// Where an event stream is resumed.
+pub(crate) struct LastEventId;
+
+impl IntoParams for IfNoneMatchHeader {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = "The `ETag` of the answer that the caller has; where it still holds, the answer is a 304.";
+        vec![parameter("If-None-Match", ParameterIn::Header, text)]
+    }
+}
+
+impl IntoParams for MinPosition {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = "The `position` of a command's answer. The read waits until it sees the command, or is a 503.";
+        let same = "The same as `Proofline-Min-Position`, where no header can be set.";
+        vec![
+            parameter(min_position::HEADER, ParameterIn::Header, text),
+            parameter(min_position::PARAMETER, ParameterIn::Query, same),
+        ]
+    }
+}
+
+impl IntoParams for LastEventId {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = "The `id` of the last event seen, which the stream goes on after. Browsers send it by themselves.";
+        let same = "The same as `Last-Event-ID`, for a first connection. The header counts where both are there.";
+        vec![
+            parameter("Last-Event-ID", ParameterIn::Header, text),
+            parameter("last_event_id", ParameterIn::Query, same),
+        ]
+    }
+}
+
+fn parameter(name: &str, place: ParameterIn, description: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
+        .build()
+}
+
+macro_rules! problems {
+    ($($(#[$docs:meta])* $name:ident: $($kind:ident)+;)*) => {$(
+        $(#[$docs])*
+        pub(crate) struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                documented(&[$(ProblemKind::$kind),+])
+            }
+        }
+    )*};
+}
+
+problems! {
+    /// Of a list that belongs to the account.
+    ListProblems: InvalidParameter InvalidCursor InvalidPosition Unauthenticated Forbidden Internal PositionNotReached
+        Unavailable RequestTimeout;
+    /// Of a list that belongs to a site.
+    ListInSiteProblems: InvalidParameter InvalidCursor InvalidPosition Unauthenticated Forbidden NotFound Internal
+        PositionNotReached Unavailable RequestTimeout;
+    /// Of what is there once.
+    ReadProblems: InvalidParameter InvalidPosition Unauthenticated Forbidden NotFound Internal PositionNotReached
+        Unavailable RequestTimeout;
+    FeedProblems: InvalidParameter InvalidPosition NotFound RateLimited Internal PositionNotReached Unavailable
+        RequestTimeout;
+    StreamProblems: InvalidParameter InvalidPosition Unauthenticated Forbidden RateLimited Internal Unavailable
+        RequestTimeout;
+}
+
+/// One response per status, which names every problem that it may be.
+fn documented(kinds: &[ProblemKind]) -> BTreeMap<String, RefOr<Response>> {
+    let mut statuses: BTreeMap<String, Vec<ProblemKind>> = BTreeMap::new();
+    for kind in kinds {
+        let status = kind.status().as_str().to_owned();
+        statuses.entry(status).or_default().push(*kind);
+    }
+    statuses
+        .into_iter()
+        .map(|(status, kinds)| (status, RefOr::T(problem_response(&kinds))))
+        .collect()
+}
+
+fn problem_response(kinds: &[ProblemKind]) -> Response {
+    let words = |kind: &ProblemKind| format!("`{}`: {}.", kind.slug(), kind.title());
+    let description = kinds.iter().map(words).collect::<Vec<_>>().join(" ");
+    let schema = Ref::from_schema_name(ProblemBody::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let mut response = ResponseBuilder::new()
+        .description(description)
+        .content(problem::CONTENT_TYPE, content);
+    let status = kinds.first().map_or(0, |kind| kind.status().as_u16());
+    if matches!(status, 429 | 503) {
+        let retry = header(Type::Integer, "Seconds to wait before asking again.");
+        response = response.header("Retry-After", retry);
+    }
+    response.build()
+}
+
+/// Every read says where it stands and, where it can be asked for again, what it is known by.
+pub(crate) fn add_answer_headers(document: &mut utoipa::openapi::OpenApi) {
+    let items = document.paths.paths.values_mut();
+    items
+        .filter_map(|item| item.get.as_mut())
+        .for_each(add_headers);
+}
+
+fn add_headers(operation: &mut Operation) {
+    let responses = &mut operation.responses.responses;
+    let is_cached = responses.contains_key("304");
+    for (status, response) in responses {
+        let (RefOr::T(response), "200" | "304") = (response, status.as_str()) else {
+            continue;
+        };
+        let mut add = |name: &str, description| {
+            let header = header(Type::String, description);
+            response.headers.insert(name.to_owned(), header.into());
+        };
+        add(
+            "Proofline-Position",
+            "Up to where in the log this read is complete.",
+        );
+        add(
+            "Cache-Control",
+            "Who may keep the answer, and for how long.",
+        );
+        if is_cached {
+            add(
+                "ETag",
+                "Changes with the answer: for `If-None-Match`; that of a single resource also for `If-Match`.",
+            );
+        }
+    }
+}
+
+fn header(of: Type, description: &str) -> Header {
+    HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(of).build()))
+        .description(Some(description))
+        .build()
+}

@@ -1,0 +1,61 @@
+//! Pages of lists: cursors that belong to one list, and no other.
+
+use axum::response::Response;
+use domain::SiteId;
+use platform::page::PageQuery;
+use platform::problem::{Problem, ProblemKind};
+use platform::request::IfNoneMatch;
+use projections::{AsOf, Page};
+use serde::{Deserialize, Serialize};
+
+use crate::answer::Answer;
+use crate::failure::Failure;
+
+/// A list that has cursors. A part of them: a name that changes makes the cursors in clients' hands invalid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum List {
+    Sites,
+    Notifications(SiteId),
+    Integrations(SiteId),
+}
+
+impl List {
+    /// The position after which the page starts.
+    pub(crate) fn after(self, query: &PageQuery) -> Result<Option<i64>, Problem> {
+        match query.after::<(Self, i64)>()? {
+            None => Ok(None),
+            Some((list, after)) if list == self => Ok(Some(after)),
+            Some(_) => Err(ProblemKind::InvalidCursor.into()),
+        }
+    }
+
+    /// The page as it is answered, each row as what the API shows.
+    pub(crate) fn answer<R, T>(
+        self,
+        query: &PageQuery,
+        read: AsOf<Page<R>>,
+        position: impl FnOnce(&R) -> i64,
+        if_none_match: &IfNoneMatch,
+    ) -> Result<Response, Failure>
+    where
+        T: From<R> + Serialize,
+    {
+        let AsOf {
+            value,
+            position: at,
+        } = read;
+        let page = query
+            .page_of(value.rows, value.has_more, |row| (self, position(row)))?
+            .map(T::from);
+        Ok(Answer::hashed(at, &page)?
+            .link(page.link())
+            .unless_known(if_none_match))
+    }
+}
+
+/// How many rows to read.
+pub(crate) fn limit(query: &PageQuery) -> u16 {
+    // 100 at most.
+    u16::try_from(query.limit).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,129 @@
+//! Reading one's own writes: a read may name the position that it must have reached.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
+use platform::problem::{FieldError, Problem, ProblemKind};
+use projections::{PositionError, Projection, Token, Waited};
+
+use crate::failure::Failure;
+use crate::state::Shared;
+
+pub(crate) const HEADER: &str = "Proofline-Min-Position";
+pub(crate) const PARAMETER: &str = "min_position";
+
+/// The position that a read waits for, from a header or a query parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MinPosition(Option<Asked>);
+
+/// A position, and where it stood in the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    token: Token,
+    parameter: &'static str,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for MinPosition {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        Self::of(&parts.headers, &parts.uri).inspect_err(|_| count("malformed"))
+    }
+}
+
+impl MinPosition {
+    fn of(headers: &HeaderMap, uri: &Uri) -> Result<Self, Problem> {
+        let mut asked = Vec::new();
+        for value in headers.get_all(HEADER) {
+            asked.push(parse(HEADER, value.to_str().unwrap_or_default())?);
+        }
+        for value in query_values(uri, PARAMETER) {
+            asked.push(parse(PARAMETER, &value)?);
+        }
+        match asked[..] {
+            [] => Ok(Self(None)),
+            [one] => Ok(Self(Some(one))),
+            [first, ..] => Err(invalid(first.parameter, "repeated", "send one position")),
+        }
+    }
+
+    /// Waits, for as long as is configured, until all the models have reached the position. Those that are built from
+    /// the other log than the position's have nothing to wait for.
+    pub(crate) async fn reached(self, app: &Shared, models: &[Projection]) -> Result<(), Failure> {
+        let Some(Asked { token, parameter }) = self.0 else {
+            return Ok(());
+        };
+        let limit = app.config.position_wait_max;
+        let waited = app.reads.positions().wait_for(models, token, limit).await;
+        count(outcome(&waited));
+        match waited {
+            Ok(Waited::Reached) => Ok(()),
+            Ok(Waited::NotReached) => Err(Problem::new(ProblemKind::PositionNotReached).into()),
+            Err(error) => Err(refused(error, parameter).into()),
+        }
+    }
+}
+
+/// The values of a query parameter, decoded.
+pub(crate) fn query_values(uri: &Uri, name: &str) -> Vec<String> {
+    axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map(|query| query.0)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(found, value)| (found == name).then_some(value))
+        .collect()
+}
+
+fn parse(parameter: &'static str, text: &str) -> Result<Asked, Problem> {
+    match text.trim().parse() {
+        Ok(token) => Ok(Asked { token, parameter }),
+        Err(_) => Err(invalid(
+            parameter,
+            "malformed",
+            "expected a position as it stood in an answer of ours",
+        )),
+    }
+}
+
+fn refused(error: PositionError, parameter: &'static str) -> Problem {
+    match error {
+        PositionError::Beyond { .. } => invalid(
+            parameter,
+            "beyond_head",
+            "nothing has been written up to there",
+        ),
+        PositionError::OtherIncarnation => invalid(
+            parameter,
+            "other_incarnation",
+            "the position is of a log that was replaced; read again without it",
+        ),
+        PositionError::ReadHead { .. } | PositionError::ReadCheckpoints(_) => {
+            Problem::new(ProblemKind::Unavailable).internal(error)
+        }
+    }
+}
+
+/// A position that no read can wait for.
+pub(crate) fn invalid(
+    parameter: &'static str,
+    code: &'static str,
+    detail: &'static str,
+) -> Problem {
+    Problem::new(ProblemKind::InvalidPosition)
+        .code(code)
+        .error(FieldError::parameter(parameter, code, detail))
+}
+
+fn outcome(waited: &Result<Waited, PositionError>) -> &'static str {
+    match waited {
+        Ok(Waited::Reached) => "reached",
+        Ok(Waited::NotReached) => "not_reached",
+        Err(PositionError::Beyond { .. }) => "beyond_head",
+        Err(PositionError::OtherIncarnation) => "other_incarnation",
+        Err(PositionError::ReadHead { .. } | PositionError::ReadCheckpoints(_)) => "unavailable",
+    }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("position_waits_total", "outcome" => outcome).increment(1);
+}

@@ -1,0 +1,128 @@
+//! What handlers share.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRef;
+use platform::auth::{Authenticate, Reader};
+use platform::rate_limit::RateLimit;
+use platform::signed::Signer;
+use projections::{Projection, ReadTx, Reads};
+
+use crate::failure::Failure;
+use crate::min_position::MinPosition;
+use crate::stream::StreamSlots;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct ReadState(Arc<Shared>);
+
+pub struct Shared {
+    pub(crate) reads: Reads,
+    pub(crate) impressions: Signer,
+    pub(crate) limits: Limits,
+    pub(crate) streams: StreamSlots,
+    pub(crate) config: ReadConfig,
+    authenticate: Arc<dyn Authenticate>,
+}
+
+/// How long reads wait, how long shop pages may keep a feed, and how much the public routes take. Trusted proxies, which
+/// decide what a network is, are set once for both APIs in [`platform::serve::Ops`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadConfig {
+    /// How long a read waits for the position that it was asked for.
+    pub position_wait_max: Duration,
+    /// `max-age` of the embed feed, in whole seconds; 0 counts as 1.
+    pub feed_max_age_s: u32,
+    /// Requests for feeds from one network.
+    pub feed_requests_per_network: Quota,
+    /// Requests for the feed of one embed key.
+    pub feed_requests_per_site: Quota,
+    /// Open event streams of one account.
+    pub streams_per_account: usize,
+    /// Between two signs of life on an event stream.
+    pub stream_heartbeat: Duration,
+}
+
+/// So many per second in the long run, and so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    pub per_second: u32,
+    pub burst: u32,
+}
+
+pub(crate) struct Limits {
+    pub(crate) feed_network: RateLimit,
+    pub(crate) feed_site: RateLimit,
+}
+
+impl ReadState {
+    /// `impressions` is the signer that the write side checks impression tokens with.
+    pub fn new(
+        reads: Reads,
+        authenticate: Arc<dyn Authenticate>,
+        impressions: Signer,
+        config: ReadConfig,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            reads,
+            impressions,
+            limits: Limits::new(config),
+            streams: StreamSlots::new(config.streams_per_account),
+            config,
+            authenticate,
+        }))
+    }
+}
+
+impl Shared {
+    /// A transaction of the caller's account over models that have reached the position asked for.
+    pub(crate) async fn begin(
+        &self,
+        reader: &Reader,
+        min: MinPosition,
+        models: &[Projection],
+    ) -> Result<ReadTx, Failure> {
+        min.reached(self, models).await?;
+        Ok(self.reads.begin(reader.account.into(), models).await?)
+    }
+}
+
+impl Default for ReadConfig {
+    fn default() -> Self {
+        let quota = |per_second, burst| Quota { per_second, burst };
+        Self {
+            position_wait_max: Duration::from_secs(2),
+            feed_max_age_s: 30,
+            feed_requests_per_network: quota(200, 2_000),
+            feed_requests_per_site: quota(1_000, 10_000),
+            streams_per_account: 50,
+            stream_heartbeat: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Limits {
+    fn new(config: ReadConfig) -> Self {
+        let limit = |name, quota: Quota| RateLimit::new(name, quota.per_second, quota.burst);
+        Self {
+            feed_network: limit("feed-network", config.feed_requests_per_network),
+            feed_site: limit("feed-site", config.feed_requests_per_site),
+        }
+    }
+}
+
+impl Deref for ReadState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl FromRef<ReadState> for Arc<dyn Authenticate> {
+    fn from_ref(state: &ReadState) -> Self {
+        state.authenticate.clone()
+    }
+}
