@@ -9,9 +9,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::Engine;
 use crate::error::{EnginesError, FileContext as _, ProbeError};
@@ -41,7 +41,8 @@ pub(crate) struct Supervisor {
     managed: Arc<dyn Managed>,
     state: watch::Receiver<State>,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    /// Dropped without [`Supervisor::stop`], it is aborted, which kills the process.
+    task: AbortOnDropHandle<()>,
 }
 
 impl Supervisor {
@@ -60,7 +61,7 @@ impl Supervisor {
             restarts: 0,
         });
         let stop = CancellationToken::new();
-        let task = tokio::spawn(watch_over(
+        let watching = tokio::spawn(watch_over(
             Arc::clone(&managed),
             running,
             state,
@@ -70,7 +71,7 @@ impl Supervisor {
             managed,
             state: receiver,
             stop,
-            task,
+            task: AbortOnDropHandle::new(watching),
         })
     }
 

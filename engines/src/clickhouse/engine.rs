@@ -16,11 +16,13 @@ use super::ffi::{Api, Connection, Counts};
 use super::format::Shape;
 use super::plan::Plan;
 use super::request::Options;
+use super::results::{Results, other, started};
 
 /// Pieces of a result that may wait for a slow client; a piece is about a mebibyte.
 pub(crate) const PIECES_WAITING_MAX: usize = 1;
-/// A result in a format that has to be collected; the engine refuses a larger one with its number 396.
-const DOCUMENT_BYTES_MAX: u64 = 512 << 20;
+/// Rows of a result that has to be collected, unless the client sets `max_result_rows` itself; the engine refuses more
+/// with its number 396. Its limits in bytes do not see the collected text.
+const DOCUMENT_ROWS_MAX: u64 = 1_000_000;
 const APPEND_BYTES: usize = 1 << 20;
 
 /// What a running statement tells, in this order; `Failed` may come at any point and is the last.
@@ -102,9 +104,9 @@ impl Engine {
                 if !options
                     .settings
                     .iter()
-                    .any(|(name, _)| name == "max_result_bytes")
+                    .any(|(name, _)| name == "max_result_rows")
                 {
-                    let limit = format!("set max_result_bytes = {DOCUMENT_BYTES_MAX}");
+                    let limit = format!("set max_result_rows = {DOCUMENT_ROWS_MAX}");
                     session.query(limit.as_bytes(), "Null", &[])?;
                 }
                 other(&mut session, &sql, &default_format, format, options, events)
@@ -167,7 +169,7 @@ impl Engine {
             )?;
         }
         // Later settings win, so a client's own comment stays; its query then can't be cancelled from outside.
-        let mut set = format!("set log_comment = {}", quoted(&options.query_id, '\''));
+        let mut set = format!("set log_comment = {}", quoted(&options.comment(), '\''));
         for (name, value) in &options.settings {
             // The name was checked where the request was read.
             set.push_str(&format!(", {name} = {}", quoted(value, '\'')));
@@ -177,17 +179,17 @@ impl Engine {
     }
 
     /// Cancels what runs for a request whose client is gone.
-    pub(crate) fn kill(&self, query_id: &str) {
+    pub(crate) fn kill(&self, comment: &str) {
         let Some(mut session) = Connection::open(self.api, &self.arguments) else {
             return;
         };
         let sql = format!(
             "kill query where Settings['log_comment'] = {} async",
-            quoted(query_id, '\'')
+            quoted(comment, '\'')
         );
         if let Err(error) = session.query(sql.as_bytes(), "Null", &[]) {
             tracing::warn!(
-                query.id = query_id,
+                query.comment = comment,
                 error = error.message(),
                 "could not cancel a query"
             );
@@ -204,96 +206,6 @@ impl Engine {
         drop(anchor);
         self.api.shutdown();
     }
-}
-
-/// Passes the pieces of a streamed result on.
-struct Results<'r> {
-    options: &'r Options,
-    events: &'r mpsc::Sender<Event>,
-    shape: Shape,
-}
-
-impl Results<'_> {
-    fn select(
-        &mut self,
-        session: &mut Connection,
-        sql: &[u8],
-        default_format: &str,
-        format: &str,
-    ) -> Result<Counts, Exception> {
-        let mut stream = session.stream(sql, default_format, &self.options.parameters)?;
-        let mut total = Counts::default();
-        let mut header: Option<Vec<u8>> = None;
-        let mut first = true;
-        loop {
-            let piece = stream.next()?;
-            if let Some(piece) = &piece {
-                let counts = piece.counts();
-                total.read_rows += counts.read_rows;
-                total.read_bytes += counts.read_bytes;
-            }
-            if first {
-                started(self.events, format.to_owned(), total);
-                first = false;
-            }
-            let Some(piece) = piece else {
-                return Ok(total);
-            };
-            let rows = self.without_repeated_header(piece.bytes(), &mut header)?;
-            let sent = self
-                .events
-                .blocking_send(Event::Data(Bytes::copy_from_slice(rows)));
-            if sent.is_err() {
-                return Ok(total);
-            }
-        }
-    }
-
-    fn without_repeated_header<'p>(
-        &self,
-        piece: &'p [u8],
-        header: &mut Option<Vec<u8>>,
-    ) -> Result<&'p [u8], Exception> {
-        let Shape::Headed(shape) = self.shape else {
-            return Ok(piece);
-        };
-        match header {
-            None => {
-                let length = shape
-                    .length(piece)
-                    .ok_or_else(|| Exception::internal("the engine's result has no header"))?;
-                *header = Some(piece[..length].to_vec());
-                Ok(piece)
-            }
-            Some(header) => piece
-                .strip_prefix(header.as_slice())
-                .ok_or_else(|| Exception::internal("the engine's result changed its header")),
-        }
-    }
-}
-
-fn other(
-    session: &mut Connection,
-    sql: &[u8],
-    default_format: &str,
-    format: String,
-    options: &Options,
-    events: &mpsc::Sender<Event>,
-) -> Result<Counts, Exception> {
-    let output = session.query(sql, default_format, &options.parameters)?;
-    let counts = output.counts();
-    started(events, format, counts);
-    if !output.bytes().is_empty() {
-        events
-            .blocking_send(Event::Data(Bytes::copy_from_slice(output.bytes())))
-            .ok();
-    }
-    Ok(counts)
-}
-
-fn started(events: &mpsc::Sender<Event>, format: String, counts: Counts) {
-    // Where nobody listens, the next piece of data notices.
-    events.blocking_send(Event::Started { format, counts }).ok();
 }
 
 /// A literal or a name, in quotes, with what would end it escaped.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
-use axum::extract::{FromRequest as _, Multipart, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
@@ -20,6 +20,9 @@ use super::plan::Plan;
 use super::request::Options;
 use super::respond::{self, Answer};
 use super::spool::Spool;
+
+/// A form carries a statement and its parameters.
+const FORM_BYTES_MAX: usize = 64 << 20;
 
 /// What every request needs.
 pub(crate) struct Server {
@@ -41,6 +44,8 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
             let text = "There is no such path; the query interface is /, and /ping and /replicas_status answer Ok.\n";
             (StatusCode::NOT_FOUND, text)
         })
+        // Of forms only; what else a body may have is the spool's to say.
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .with_state(server)
 }
 
@@ -79,7 +84,7 @@ async fn answer(
     let answer = Answer::new(&options);
     let guard = Abandoned {
         server: Arc::clone(server),
-        query_id: options.query_id.clone(),
+        comment: options.comment(),
         armed: cancellable,
     };
     let runner = Arc::clone(server);
@@ -173,7 +178,8 @@ impl Drop for Running<'_> {
 /// Cancels a `SELECT` whose client went away before its end: a long aggregation would run on for nobody.
 pub(crate) struct Abandoned {
     server: Arc<Server>,
-    query_id: String,
+    /// By which the engine's query is found.
+    comment: String,
     armed: bool,
 }
 
@@ -186,8 +192,8 @@ impl Abandoned {
 impl Drop for Abandoned {
     fn drop(&mut self) {
         if self.armed {
-            let (server, query_id) = (Arc::clone(&self.server), std::mem::take(&mut self.query_id));
-            tokio::task::spawn_blocking(move || server.engine.kill(&query_id));
+            let (server, comment) = (Arc::clone(&self.server), std::mem::take(&mut self.comment));
+            tokio::task::spawn_blocking(move || server.engine.kill(&comment));
         }
     }
 }

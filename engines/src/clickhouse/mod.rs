@@ -21,6 +21,7 @@ mod lexer;
 mod plan;
 mod request;
 mod respond;
+mod results;
 mod spool;
 mod statement;
 

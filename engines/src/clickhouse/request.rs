@@ -17,6 +17,7 @@ pub(crate) struct Options {
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) default_format: Option<String>,
     pub(crate) query_id: String,
+    run_id: Uuid,
     /// Results in ClickHouse's own compressed blocks.
     pub(crate) compress: bool,
     /// The body comes in ClickHouse's own compressed blocks.
@@ -32,7 +33,10 @@ impl Options {
         headers: &HeaderMap,
         url_query: &str,
     ) -> Result<Self, Exception> {
-        let mut options = Self::default();
+        let mut options = Self {
+            run_id: Uuid::new_v4(),
+            ..Self::default()
+        };
         for (name, value) in form_urlencoded::parse(url_query.as_bytes()) {
             options.take(&name, value.into_owned())?;
         }
@@ -43,7 +47,7 @@ impl Options {
             options.default_format.get_or_insert(format);
         }
         if options.query_id.is_empty() {
-            options.query_id = Uuid::new_v4().to_string();
+            options.query_id = options.run_id.to_string();
         }
         if method == Method::GET && !options.settings.iter().any(|(name, _)| name == "readonly") {
             // As ClickHouse: what a link can do must not change anything. Settings may still be set.
@@ -110,6 +114,11 @@ impl Options {
         }
         self.settings.push((name.to_owned(), value));
         Ok(())
+    }
+
+    /// Marks the engine's query as that of this one run: clients may give several the same id.
+    pub(crate) fn comment(&self) -> String {
+        format!("{} {}", self.query_id, self.run_id)
     }
 
     /// The user and password of headers, basic authentication or the URL, in ClickHouse's order.

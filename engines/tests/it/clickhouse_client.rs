@@ -67,7 +67,7 @@ async fn rows_go_in_and_come_out_with_and_without_compression() {
         assert_eq!(bound, 1000);
         let by_parameter: Vec<u64> = client
             .query("select id from fact where has({ids:Array(UInt64)}, id) and name != {no:String} order by id")
-            .param("ids", [5, 3])
+            .param("ids", vec![5, 3])
             .param("no", "it's\tnot")
             .fetch_all()
             .await

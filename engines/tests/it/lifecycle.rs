@@ -2,11 +2,13 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::time::Duration;
 
 use engines::{Engine, Engines, EnginesError, Port, Silent, Urls};
 use nix::sys::signal::Signal;
 use redis::AsyncCommands as _;
 use sqlx::{Connection as _, PgConnection, Row as _};
+use tokio::time::{sleep, timeout};
 
 use crate::harness::{ClickHouse, SOON, config, runs, signal, temp_dir};
 
@@ -251,4 +253,60 @@ async fn a_folder_that_the_engines_user_can_not_enter_is_refused_in_one_line() {
     };
     assert!(matches!(error, EnginesError::Unreachable { .. }), "{error}");
     assert!(!error.to_string().contains('\n'));
+}
+
+#[tokio::test]
+async fn what_is_busy_is_stopped_in_time_all_the_same() {
+    let dir = temp_dir();
+    let engines = Engines::start(config(dir.path()), &Silent).await.unwrap();
+    let urls = engines.urls().clone();
+    let mut connection = postgres(&urls).await;
+    for sql in [
+        "create table kept (x int); insert into kept values (1)",
+        "begin; insert into kept values (2)",
+    ] {
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    }
+    let endless = reqwest::Client::new()
+        .post(&urls.clickhouse_url)
+        .body("select max(sipHash64(number)) from system.numbers");
+    let endless = tokio::spawn(endless.send());
+    while clickhouse(&urls, "select count() from system.processes").await == "1\n" {
+        sleep(Duration::from_millis(10)).await;
+    }
+    // Promised are five seconds; the rest is for a busy machine.
+    timeout(Duration::from_secs(10), engines.stop())
+        .await
+        .unwrap();
+    assert!(
+        !endless
+            .await
+            .unwrap()
+            .is_ok_and(|answer| answer.status().is_success())
+    );
+
+    let engines = Engines::start(config(dir.path()), &Silent).await.unwrap();
+    let count: i64 = sqlx::query_scalar("select count(*) from kept")
+        .fetch_one(&mut postgres(engines.urls()).await)
+        .await
+        .unwrap();
+    assert_eq!(count, 1, "what was not committed is gone, and nothing else");
+    engines.stop().await;
+}
+
+#[tokio::test]
+async fn engines_that_are_dropped_do_not_run_on() {
+    let dir = temp_dir();
+    let engines = Engines::start(config(dir.path()), &Silent).await.unwrap();
+    let pids: Vec<u32> = Engine::ALL
+        .iter()
+        .map(|engine| engines.pid(*engine).unwrap())
+        .collect();
+    drop(engines);
+    let gone = async {
+        while pids.iter().any(|pid| runs(*pid)) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, gone).await.unwrap();
 }
