@@ -114,3 +114,6 @@ impl<S: Send + Sync> FromRequest<S> for ActionRequest {
         Ok(Self { identity })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,3 +150,6 @@ fn header(of: Type, description: &str) -> Header {
         .description(Some(description))
         .build()
 }
+
+#[cfg(test)]
+mod tests;
