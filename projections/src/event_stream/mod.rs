@@ -67,6 +67,12 @@ impl EventStream {
         Self { log, tail }
     }
 
+    /// Where a subscriber begins that has no token.
+    pub async fn head(&self) -> Result<Token, StreamError> {
+        let (head, _) = self.log.head().await.map_err(StreamError::ReadHead)?;
+        Ok(self.log.token(head))
+    }
+
     /// The account's events after the token, or from now on, each once and in order, without end. A subscriber that is
     /// slow reads from the log what the tail no longer holds.
     pub async fn subscribe(
