@@ -75,7 +75,7 @@ pub struct Positions {
 
 impl Positions {
     /// `pool` connects as [`event_store::Role::Projector`].
-    pub(crate) fn new(
+    pub fn new(
         pool: PgPool,
         events: EventLog,
         telemetry: TelemetryLog,

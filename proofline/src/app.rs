@@ -122,8 +122,9 @@ impl App {
                 tasks.spawn(async move { while runners.join_next().await.is_some() {} });
             }
             if matches!(self.part, Part::All | Part::ReadApi) {
-                let tail = projections.clone().run_tail_owned(projecting.clone());
-                tasks.spawn(async move { drop(tail.await) });
+                let (projections, projecting) = (projections.clone(), projecting.clone());
+                // Why it stopped is in the log by then.
+                tasks.spawn(async move { drop(projections.run_tail(projecting).await) });
             }
         }
         let served = serve::serve(listener, self.router, shutdown, GRACE)

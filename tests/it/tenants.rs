@@ -1,0 +1,158 @@
+//! Another account's ids open nothing, on any route.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::served::{Served, Shop, answered};
+
+/// Routes without a tenant's id in their path, and those that anybody may call.
+const WITHOUT_TENANT: &[&str] = &["/v1/sites", "/v1/events/stream", "/collect"];
+const PUBLIC: &[&str] = &["/hooks/{integration_id}", "/embed/v1/{embed_key}/feed"];
+
+#[tokio::test]
+async fn every_route_answers_another_accounts_ids_with_not_found() {
+    let it = Served::start().await;
+    let shop = it.shop().await;
+    it.catch_up().await;
+    let key = it.other_key().await;
+    let openapi = answered(it.request(Method::GET, "/openapi.json"))
+        .await
+        .body;
+    let before = it.events().await;
+    let mut walked = 0;
+    for (template, operations) in openapi["paths"].as_object().unwrap() {
+        if WITHOUT_TENANT.contains(&template.as_str())
+            || PUBLIC.contains(&template.as_str())
+            || !template.starts_with("/v1")
+        {
+            continue;
+        }
+        for (method, operation) in operations.as_object().unwrap() {
+            let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else {
+                continue;
+            };
+            let body = body_for(template, &method, operation);
+            for owned in [&shop, &nobodys()] {
+                let mut request = it
+                    .request(method.clone(), &fill(template, owned))
+                    .bearer_auth(&key);
+                if let Some(body) = &body {
+                    request = request.json(body);
+                }
+                let mut refused = answered(request).await.is_problem(404, "not-found");
+                for changing in ["request_id", "instance"] {
+                    refused.body[changing] = Value::Null;
+                }
+            }
+            walked += 1;
+        }
+    }
+    assert!(walked >= 14, "only {walked} operations were walked");
+    assert_eq!(it.events().await, before, "nothing was done");
+}
+
+#[tokio::test]
+async fn lists_and_streams_show_nothing_of_another_account() {
+    let it = Served::start().await;
+    it.shop().await;
+    it.catch_up().await;
+    let key = it.other_key().await;
+    let sites = answered(it.request(Method::GET, "/v1/sites").bearer_auth(&key))
+        .await
+        .is(200);
+    assert_eq!(sites.body["data"], json!([]));
+}
+
+#[tokio::test]
+async fn a_notification_is_not_found_under_another_site_of_the_same_account() {
+    let it = Served::start().await;
+    let (one, other) = (it.shop().await, it.shop().await);
+    it.catch_up().await;
+    let path = format!(
+        "/v1/sites/{}/notifications/{}",
+        other.site_id, one.notification_id
+    );
+    it.get(&path).await.is_problem(404, "not-found");
+    it.post(&format!("{path}/pause"), json!(null))
+        .await
+        .is_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn the_readers_role_sees_nothing_without_an_account_or_of_another() {
+    let it = Served::start().await;
+    it.shop().await;
+    it.catch_up().await;
+    let tables: Vec<(String, String, String)> = sqlx::query_as(
+        "select table_schema::text, table_name::text, column_name::text from information_schema.columns
+         where column_name in ('account_id', 'tenant_id') and table_schema ~ '^(es|rm_.*)$'",
+    )
+    .fetch_all(&mut it.world.owner().await)
+    .await
+    .unwrap();
+    let reader = it.world.pool(event_store::Role::Reader);
+    let mut looked = 0;
+    for (schema, table, _) in tables {
+        for account in ["", &Uuid::now_v7().to_string(), &it.account.to_string()] {
+            let mut tx = reader.begin().await.unwrap();
+            sqlx::query("select set_config('proofline.account', $1, true)")
+                .bind(account)
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+            let counted: Result<i64, _> =
+                sqlx::query_scalar(&format!("select count(*) from {schema}.{table}"))
+                    .fetch_one(&mut *tx)
+                    .await;
+            match counted {
+                Ok(rows) if account == it.account.to_string() => looked += rows,
+                Ok(rows) => assert_eq!(rows, 0, "{schema}.{table} as {account:?}"),
+                Err(error) => assert!(
+                    error.to_string().contains("permission denied"),
+                    "{schema}.{table}: {error}"
+                ),
+            }
+        }
+    }
+    assert!(looked > 0, "the account itself sees its rows");
+}
+
+/// Ids that nobody has.
+fn nobodys() -> Shop {
+    let id = || Uuid::now_v7().to_string();
+    Shop {
+        site_id: id(),
+        notification_id: id(),
+        integration_id: id(),
+        embed_key: String::new(),
+    }
+}
+
+fn fill(template: &str, shop: &Shop) -> String {
+    let path = template
+        .replace("{site_id}", &shop.site_id)
+        .replace("{notification_id}", &shop.notification_id)
+        .replace("{integration_id}", &shop.integration_id);
+    assert!(
+        !path.contains('{'),
+        "{template} has a parameter that this test does not know"
+    );
+    path
+}
+
+/// A valid body, so that nothing but whose it is can be the reason of a refusal.
+fn body_for(template: &str, method: &Method, operation: &Value) -> Option<Value> {
+    operation.get("requestBody")?;
+    Some(match (template, method.as_str()) {
+        ("/v1/sites/{site_id}", "PATCH") => json!({ "name": "Mine now" }),
+        ("/v1/sites/{site_id}/notifications", "POST") => {
+            json!({ "name": "N", "message": "{product}" })
+        }
+        ("/v1/sites/{site_id}/integrations", "POST") => {
+            json!({ "platform": "shopify", "shop_domain": "a.myshopify.com", "webhook_secret": "s" })
+        }
+        ("/v1/sites/{site_id}/activities", "POST") => json!({ "kind": "sign_up" }),
+        _ => panic!("{method} {template} has a body that this test does not know"),
+    })
+}
