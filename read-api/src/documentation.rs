@@ -11,6 +11,7 @@ use utoipa::openapi::{
 use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
 
 use crate::min_position::{self, MinPosition};
+use crate::stream::{self, LastEventId};
 
 #[derive(OpenApi)]
 #[openapi(tags(
@@ -22,9 +23,6 @@ pub(crate) struct Document;
 
 /// What makes a read conditional.
 pub(crate) struct IfNoneMatchHeader;
-
-/// Where an event stream is resumed.
-pub(crate) struct LastEventId;
 
 impl IntoParams for IfNoneMatchHeader {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
@@ -49,8 +47,8 @@ impl IntoParams for LastEventId {
         let text = "The `id` of the last event seen, which the stream goes on after. Browsers send it by themselves.";
         let same = "The same as `Last-Event-ID`, for a first connection. The header counts where both are there.";
         vec![
-            parameter("Last-Event-ID", ParameterIn::Header, text),
-            parameter("last_event_id", ParameterIn::Query, same),
+            parameter(stream::HEADER, ParameterIn::Header, text),
+            parameter(stream::PARAMETER, ParameterIn::Query, same),
         ]
     }
 }

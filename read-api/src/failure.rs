@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use platform::problem::{Problem, ProblemKind};
-use projections::ReadError;
+use projections::{ReadError, StreamError};
 
 const RETRY_AFTER_S: u32 = 1;
 
@@ -43,6 +43,22 @@ impl From<ReadError> for Failure {
             ReadError::OtherIncarnation | ReadError::Stored { .. } => {
                 Problem::new(ProblemKind::Internal)
             }
+        };
+        Self(problem.internal(error))
+    }
+}
+
+impl From<StreamError> for Failure {
+    fn from(error: StreamError) -> Self {
+        let problem = match error {
+            StreamError::ReadHead(_) | StreamError::Read(_) | StreamError::Ended => {
+                Problem::new(ProblemKind::Unavailable).retry_after_s(RETRY_AFTER_S)
+            }
+            // Whoever subscribes knows which parameter they came from.
+            StreamError::Beyond { .. } | StreamError::OtherLog => {
+                Problem::new(ProblemKind::InvalidPosition)
+            }
+            StreamError::Payload { .. } => Problem::new(ProblemKind::Internal),
         };
         Self(problem.internal(error))
     }

@@ -22,6 +22,7 @@ mod integration;
 mod list;
 mod min_position;
 mod notification;
+mod query;
 mod site;
 mod state;
 mod stream;

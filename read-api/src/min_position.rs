@@ -7,6 +7,7 @@ use platform::problem::{FieldError, Problem, ProblemKind};
 use projections::{PositionError, Projection, Token, Waited};
 
 use crate::failure::Failure;
+use crate::query;
 use crate::state::Shared;
 
 pub(crate) const HEADER: &str = "Proofline-Min-Position";
@@ -35,10 +36,10 @@ impl MinPosition {
     fn of(headers: &HeaderMap, uri: &Uri) -> Result<Self, Problem> {
         let mut asked = Vec::new();
         for value in headers.get_all(HEADER) {
-            asked.push(parse(HEADER, value.to_str().unwrap_or_default())?);
+            asked.push(Asked::parse(HEADER, value.to_str().unwrap_or_default())?);
         }
-        for value in query_values(uri, PARAMETER) {
-            asked.push(parse(PARAMETER, &value)?);
+        for value in query::values(uri, PARAMETER) {
+            asked.push(Asked::parse(PARAMETER, &value)?);
         }
         match asked[..] {
             [] => Ok(Self(None)),
@@ -64,25 +65,18 @@ impl MinPosition {
     }
 }
 
-/// The values of a query parameter, decoded.
-pub(crate) fn query_values(uri: &Uri, name: &str) -> Vec<String> {
-    axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map(|query| query.0)
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|(found, value)| (found == name).then_some(value))
-        .collect()
+impl Asked {
+    fn parse(parameter: &'static str, text: &str) -> Result<Self, Problem> {
+        let token = parse(parameter, text)?;
+        Ok(Self { token, parameter })
+    }
 }
 
-fn parse(parameter: &'static str, text: &str) -> Result<Asked, Problem> {
-    match text.trim().parse() {
-        Ok(token) => Ok(Asked { token, parameter }),
-        Err(_) => Err(invalid(
-            parameter,
-            "malformed",
-            "expected a position as it stood in an answer of ours",
-        )),
-    }
+/// A position token from a header or parameter.
+pub(crate) fn parse(parameter: &'static str, text: &str) -> Result<Token, Problem> {
+    let detail = "expected a position as it stood in an answer of ours";
+    let token = text.trim().parse();
+    token.map_err(|_| invalid(parameter, "malformed", detail))
 }
 
 fn refused(error: PositionError, parameter: &'static str) -> Problem {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRef;
+use domain::SiteId;
 use platform::auth::{Authenticate, Reader};
 use platform::rate_limit::RateLimit;
 use platform::signed::Signer;
-use projections::{Projection, ReadTx, Reads};
+use projections::{Projection, ReadTx, Reads, site_list};
 
+use crate::answer;
 use crate::failure::Failure;
 use crate::min_position::MinPosition;
 use crate::stream::StreamSlots;
@@ -33,7 +35,7 @@ pub struct Shared {
 pub struct ReadConfig {
     /// How long a read waits for the position that it was asked for.
     pub position_wait_max: Duration,
-    /// `max-age` of the embed feed, in whole seconds; 0 counts as 1.
+    /// `max-age` of the embed feed, and how long its tokens stay the same.
     pub feed_max_age_s: u32,
     /// Requests for feeds from one network.
     pub feed_requests_per_network: Quota,
@@ -86,6 +88,22 @@ impl Shared {
     ) -> Result<ReadTx, Failure> {
         min.reached(self, models).await?;
         Ok(self.reads.begin(reader.account.into(), models).await?)
+    }
+
+    /// A 404 unless the site is the caller's, for what is kept outside Postgres. `models` are those that the position
+    /// asked for has to have reached.
+    pub(crate) async fn check_site(
+        &self,
+        reader: &Reader,
+        min: MinPosition,
+        models: &[Projection],
+        site: SiteId,
+    ) -> Result<(), Failure> {
+        min.reached(self, models).await?;
+        let sites = &[Projection::SiteList];
+        let mut tx = self.reads.begin(reader.account.into(), sites).await?;
+        answer::found(site_list::get(&mut tx, site).await?)?;
+        Ok(())
     }
 }
 
