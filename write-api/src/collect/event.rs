@@ -18,7 +18,7 @@ const AGE_MAX: TimeDelta = TimeDelta::hours(24);
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({
+#[schema(as = TelemetryEvent, example = json!({
     "id": "019a9c1f-5c00-7000-8000-000000000001",
     "type": "impression",
     "token": "AQAAAAAAAAAAAAAAAAAAAAE…",
@@ -43,6 +43,7 @@ pub(crate) struct Event {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = TelemetryEventKind)]
 pub(crate) enum EventKind {
     Impression,
     Click,

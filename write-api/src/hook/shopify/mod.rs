@@ -17,9 +17,9 @@ use super::delivery::Delivery;
 use super::outcome::{Outcome, Reason};
 use crate::failure::Failure;
 
-pub(super) const TOPIC: &str = "x-shopify-topic";
-pub(super) const SHOP_DOMAIN: &str = "x-shopify-shop-domain";
-pub(super) const WEBHOOK_ID: &str = "x-shopify-webhook-id";
+pub(super) const TOPIC: &str = "X-Shopify-Topic";
+pub(super) const SHOP_DOMAIN: &str = "X-Shopify-Shop-Domain";
+pub(super) const WEBHOOK_ID: &str = "X-Shopify-Webhook-Id";
 
 /// The topics that mean something to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-pub(in crate::hook) const HEADER: &str = "x-shopify-hmac-sha256";
+pub(in crate::hook) const HEADER: &str = "X-Shopify-Hmac-SHA256";
 
 /// Whether the header holds the body's signature. In constant time, and in the same time without a secret, which no
 /// signature matches.
