@@ -14,6 +14,9 @@ use crate::run_as::RunAs;
 /// The name of the lock file. Stored; never rename.
 pub const LOCK_FILE: &str = "lock";
 
+/// Looked at when an engine starts.
+const LOG_BYTES_MAX: u64 = 16 << 20;
+
 /// A data directory that this process alone uses, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct DataDir {
@@ -30,7 +33,7 @@ impl DataDir {
         fs::create_dir_all(root).at("create", root)?;
         let root = root.canonicalize().at("resolve", root)?;
         let lock = lock(&root.join(LOCK_FILE))?;
-        let run_as = RunAs::unprivileged()?;
+        let run_as = RunAs::unprivileged(&root.join(Engine::Postgres.key()))?;
         if let Some(user) = &run_as {
             // A temporary directory is made with mode 0700; the engines' user must be able to pass through.
             let mode = fs::metadata(&root).at("inspect", &root)?.mode();
@@ -94,6 +97,21 @@ impl DataDir {
     pub(crate) fn password_file(&self, engine: Engine) -> PathBuf {
         self.root.join(format!("{}.password", engine.key()))
     }
+}
+
+/// Opens a log for appending. One that has grown long gives way to a new one and is kept as `….old`.
+pub(crate) fn open_log(path: &Path) -> Result<File, EnginesError> {
+    if fs::metadata(path).is_ok_and(|found| found.len() > LOG_BYTES_MAX) {
+        let mut old = path.as_os_str().to_owned();
+        old.push(".old");
+        fs::rename(path, old).at("rename", path)?;
+    }
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .at("open", path)
 }
 
 /// Replaces a file with mode 0600, all or nothing.

@@ -47,6 +47,9 @@ const SETTINGS: &[&str] = &[
     "log_timezone=UTC",
     "logging_collector=off",
     "log_min_messages=warning",
+    // The client sees what failed. In the log, a statement or a duplicate key's value may be somebody's data.
+    "log_min_error_statement=panic",
+    "log_error_verbosity=terse",
 ];
 
 /// A cluster that exists and is about to be run.

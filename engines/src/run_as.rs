@@ -21,13 +21,19 @@ pub(crate) struct RunAs {
 
 impl RunAs {
     /// `None` where this process is not root: then engines run as whoever started it.
-    pub(crate) fn unprivileged() -> Result<Option<Self>, EnginesError> {
+    ///
+    /// A cluster that stands already is run as its owner, who may have made it without root.
+    pub(crate) fn unprivileged(cluster: &Path) -> Result<Option<Self>, EnginesError> {
         if !geteuid().is_root() {
             return Ok(None);
         }
-        ["postgres", "nobody"]
-            .iter()
-            .find_map(|name| User::from_name(name).ok().flatten())
+        let owner = fs::metadata(cluster)
+            .ok()
+            .filter(|found| found.uid() != 0)
+            .and_then(|found| User::from_uid(found.uid().into()).ok().flatten());
+        let by_name = |name: &&str| User::from_name(name).ok().flatten();
+        owner
+            .or_else(|| ["postgres", "nobody"].iter().find_map(by_name))
             .map(|user| {
                 Some(Self {
                     uid: user.uid.as_raw(),

@@ -1,6 +1,5 @@
 //! Keeps one engine running: starts it, waits until it serves, starts it again where it dies, stops it.
 
-use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::Engine;
+use crate::data_dir::open_log;
 use crate::error::{EnginesError, FileContext as _, ProbeError};
 use crate::managed::Managed;
 use crate::process;
@@ -207,11 +207,7 @@ struct Running {
 
 fn spawn(managed: &dyn Managed) -> Result<Running, EnginesError> {
     let log = managed.log();
-    let out = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&log)
-        .at("open", &log)?;
+    let out = open_log(&log)?;
     let err = out.try_clone().at("open", &log)?;
     let mut command = managed.command();
     let program = command.get_program().to_string_lossy().into_owned();
