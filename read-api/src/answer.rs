@@ -129,3 +129,6 @@ pub(crate) fn position(at: Token) -> Option<(HeaderName, HeaderValue)> {
 fn json<T: Serialize>(body: &T) -> Result<Vec<u8>, Problem> {
     serde_json::to_vec(body).map_err(|error| Problem::new(ProblemKind::Internal).internal(error))
 }
+
+#[cfg(test)]
+mod tests;

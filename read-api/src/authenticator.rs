@@ -58,3 +58,43 @@ fn check(
             .collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use domain::account::Scope;
+    use domain::{ApiKeyHash, Label};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn issued(key: &ApiKey, pepper: &ApiKeyPepper) -> account::ApiKey {
+        account::ApiKey {
+            label: Label::parse("key").unwrap(),
+            hash: ApiKeyHash::from_bytes(key.hash(pepper)),
+            scopes: BTreeSet::from([Scope::Read]),
+            revoked_at: None,
+        }
+    }
+
+    #[test]
+    fn an_issued_key_is_its_account_with_its_scopes() {
+        let pepper = ApiKeyPepper::new([1; 32]);
+        let key = ApiKey::generate(Uuid::from_u128(1), Uuid::from_u128(2));
+        let principal = check(&key, Some(issued(&key, &pepper)), &pepper).unwrap();
+        assert_eq!((principal.account, principal.key), (key.account, key.key));
+        assert_eq!(principal.scopes, BTreeSet::from(["read".to_owned()]));
+    }
+
+    #[test]
+    fn another_secret_pepper_or_no_key_at_all_is_nobody() {
+        let pepper = ApiKeyPepper::new([1; 32]);
+        let key = ApiKey::generate(Uuid::from_u128(1), Uuid::from_u128(2));
+        let same_ids = ApiKey::generate(key.account, key.key);
+        assert_eq!(check(&key, None, &pepper), None);
+        assert_eq!(check(&same_ids, Some(issued(&key, &pepper)), &pepper), None);
+        let other = ApiKeyPepper::new([2; 32]);
+        assert_eq!(check(&key, Some(issued(&key, &pepper)), &other), None);
+    }
+}

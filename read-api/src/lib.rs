@@ -26,6 +26,8 @@ mod query;
 mod site;
 mod state;
 mod stream;
+#[cfg(test)]
+mod testing;
 
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -51,3 +53,6 @@ fn routes() -> OpenApiRouter<ReadState> {
     documentation::add_answer_headers(routes.get_openapi_mut());
     routes
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,3 +59,35 @@ pub(crate) fn limit(query: &PageQuery) -> u16 {
     // 100 at most.
     u16::try_from(query.limit).unwrap_or(u16::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use platform::page::Cursor;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn query(cursor: String) -> PageQuery {
+        let mut query = PageQuery::default();
+        query.cursor = Some(cursor);
+        query
+    }
+
+    #[test]
+    fn a_cursor_belongs_to_its_list_alone() {
+        let list = |site| List::Notifications(Uuid::from_u128(site).into());
+        let cursor = Cursor::encode(&(list(1), 42)).unwrap();
+        assert_eq!(list(1).after(&query(cursor.clone())).unwrap(), Some(42));
+        assert_eq!(list(1).after(&PageQuery::default()).unwrap(), None);
+        for other in [
+            list(2),
+            List::Integrations(Uuid::from_u128(1).into()),
+            List::Sites,
+        ] {
+            let problem = other.after(&query(cursor.clone())).unwrap_err();
+            assert_eq!(problem.kind(), ProblemKind::InvalidCursor);
+        }
+        let problem = List::Sites.after(&query("42".to_owned())).unwrap_err();
+        assert_eq!(problem.kind(), ProblemKind::InvalidCursor);
+    }
+}

@@ -121,3 +121,59 @@ fn outcome(waited: &Result<Waited, PositionError>) -> &'static str {
 fn count(outcome: &'static str) {
     metrics::counter!("position_waits_total", "outcome" => outcome).increment(1);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{request, token};
+
+    fn asked(uri: &str, headers: &[(&'static str, &str)]) -> Result<Option<Token>, Problem> {
+        let parts = request(uri, headers);
+        let MinPosition(asked) = MinPosition::of(&parts.headers, &parts.uri)?;
+        Ok(asked.map(|asked| asked.token))
+    }
+
+    #[test]
+    fn a_position_comes_from_the_header_or_the_parameter() {
+        let text = token(7).to_string();
+        assert_eq!(asked("/?limit=5", &[]).unwrap(), None);
+        let in_header = [("proofline-min-position", text.as_str())];
+        assert_eq!(asked("/", &in_header).unwrap(), Some(token(7)));
+        let in_query = format!("/?limit=5&min_position={text}");
+        assert_eq!(asked(&in_query, &[]).unwrap(), Some(token(7)));
+    }
+
+    #[test]
+    fn what_is_not_one_token_is_refused_by_name() {
+        let text = token(7).to_string();
+        let twice = format!("/?min_position={text}");
+        for (uri, header, parameter, code) in [
+            ("/", Some("42"), HEADER, "malformed"),
+            ("/", Some(""), HEADER, "malformed"),
+            ("/?min_position=", None, PARAMETER, "malformed"),
+            ("/?min_position=%FF", None, PARAMETER, "malformed"),
+            (&twice, Some(text.as_str()), HEADER, "repeated"),
+        ] {
+            let header = header.map(|value| ("proofline-min-position", value));
+            let problem = asked(uri, header.as_slice()).unwrap_err();
+            assert_eq!(problem.kind(), ProblemKind::InvalidPosition);
+            let [error] = problem.errors() else {
+                panic!("{problem:?}")
+            };
+            assert_eq!(error.parameter.as_deref(), Some(parameter), "{uri}");
+            assert_eq!(error.code, code, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_position_that_can_never_be_reached_is_refused_and_an_engine_that_is_down_is_not() {
+        let beyond = PositionError::Beyond {
+            position: 9,
+            head: 8,
+        };
+        assert_eq!(refused(beyond, HEADER).kind(), ProblemKind::InvalidPosition);
+        let replaced = refused(PositionError::OtherIncarnation, PARAMETER);
+        assert_eq!(replaced.kind(), ProblemKind::InvalidPosition);
+        assert_eq!(replaced.errors()[0].parameter.as_deref(), Some(PARAMETER));
+    }
+}

@@ -24,7 +24,7 @@ impl<S: Send + Sync> FromRequestParts<S> for TypeFilter {
 
 impl TypeFilter {
     /// Names every unknown type at once.
-    fn of(uri: &Uri) -> Result<Self, Problem> {
+    pub(super) fn of(uri: &Uri) -> Result<Self, Problem> {
         let given = query::values(uri, PARAMETER);
         if given.is_empty() {
             return Ok(Self(None));

@@ -54,12 +54,21 @@ pub(super) fn opening(start: Token) -> Event {
     Event::default().retry(RETRY).id(start.to_string())
 }
 
-pub(super) fn event(event: PublicEvent) -> Result<Event, axum::Error> {
+/// `None`, with an error in the log, for what can't be written, which is our fault: nothing is left out silently.
+pub(super) fn event(event: PublicEvent) -> Option<Event> {
+    let position = event.position.position;
     let streamed = StreamedEvent::from(event);
-    Event::default()
+    let frame = Event::default()
         .id(&streamed.position)
         .event(&streamed.event_type)
-        .json_data(&streamed)
+        .json_data(&streamed);
+    match frame {
+        Ok(frame) => Some(frame),
+        Err(error) => {
+            tracing::error!(event.position = position, error = %error, "an event can't be written");
+            None
+        }
+    }
 }
 
 /// A sign of life that also says how far the stream has come, past events that were not wanted.

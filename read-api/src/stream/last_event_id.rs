@@ -77,3 +77,54 @@ impl LastEventId {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use platform::problem::ProblemKind;
+
+    use super::*;
+    use crate::testing::{request, token};
+
+    fn seen(uri: &str, header: Option<&str>) -> Result<LastEventId, Problem> {
+        let header = header.map(|value| ("last-event-id", value));
+        let parts = request(uri, header.as_slice());
+        LastEventId::of(&parts.headers, &parts.uri)
+    }
+
+    #[test]
+    fn the_header_counts_before_the_parameter_that_a_browser_repeats() {
+        let (old, new) = (token(3).to_string(), token(9).to_string());
+        let uri = format!("/v1/events/stream?last_event_id={old}");
+        assert_eq!(seen("/v1/events/stream", None).unwrap().token(), None);
+        assert_eq!(seen(&uri, None).unwrap().token(), Some(token(3)));
+        assert_eq!(seen(&uri, Some(&new)).unwrap().token(), Some(token(9)));
+    }
+
+    #[test]
+    fn a_malformed_id_is_refused() {
+        for (uri, header) in [
+            ("/", Some("7")),
+            ("/?last_event_id=7", None),
+            ("/?last_event_id=", None),
+        ] {
+            let problem = seen(uri, header).unwrap_err();
+            assert_eq!(problem.kind(), ProblemKind::InvalidPosition);
+        }
+    }
+
+    #[test]
+    fn a_position_of_nowhere_is_the_clients_fault_and_names_its_parameter() {
+        let last = seen("/", Some(&token(9).to_string())).unwrap();
+        let beyond = StreamError::Beyond {
+            position: 9,
+            head: 8,
+        };
+        for error in [beyond, StreamError::OtherLog] {
+            let problem = Problem::from(last.refused(error));
+            assert_eq!(problem.kind(), ProblemKind::InvalidPosition);
+            assert_eq!(problem.errors()[0].parameter.as_deref(), Some(HEADER));
+        }
+        let problem = Problem::from(last.refused(StreamError::Ended));
+        assert_eq!(problem.kind(), ProblemKind::Unavailable);
+    }
+}

@@ -51,13 +51,8 @@ impl Subscription {
                     Turn::Happened(event) => {
                         position = event.position;
                         if self.filter.wants(&event.event_type) {
-                            match frame::event(event) {
-                                Ok(frame) => yield frame,
-                                Err(error) => {
-                                    tracing::error!(event.position = position.position, error = %error, "an event has no frame");
-                                    break;
-                                }
-                            }
+                            let Some(frame) = frame::event(event) else { break };
+                            yield frame;
                         }
                     }
                     Turn::Heartbeat if is_permitted().await => yield frame::heartbeat(position),
@@ -89,9 +84,13 @@ async fn turn(
             Some(Err(StreamError::Ended)) | None => Turn::Over,
             Some(Err(error)) => {
                 // The client comes back with the last id it saw.
-                tracing::warn!(error = %error, source = ?std::error::Error::source(&error), "an event stream broke off");
+                let error = format!("{:#}", anyhow::Error::from(error));
+                tracing::warn!(error, "an event stream broke off");
                 Turn::Over
             }
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
