@@ -1,6 +1,7 @@
 //! All engines of one data directory, from start to stop.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::supervisor::Supervisor;
 
 /// Where a free port is wanted and somebody else takes it first, another one is tried this often.
 const PORT_TRIES: u32 = 5;
+const FREE_PORTS: Range<u16> = 18_000..32_000;
+const PORT_LOOKS: u32 = 100;
 
 /// Running engines. Stop them with [`Engines::stop`]; dropped without it, they are killed.
 pub struct Engines {
@@ -243,7 +246,18 @@ async fn start_on(
     outcome
 }
 
+/// A free port below those that the kernel gives to outgoing connections: one of them could otherwise hold the port
+/// just when a died engine wants it back.
 fn free_port() -> Result<u16, EnginesError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(EnginesError::Port)?;
-    Ok(listener.local_addr().map_err(EnginesError::Port)?.port())
+    let mut last = None;
+    for _ in 0..PORT_LOOKS {
+        let number = rand::random_range(FREE_PORTS);
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, number)) {
+            Ok(_) => return Ok(number),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(EnginesError::Port(
+        last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()),
+    ))
 }

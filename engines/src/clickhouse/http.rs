@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest as _, Multipart, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::body;
+use super::connection::Flushes;
 use super::engine::{Engine, Event, PIECES_WAITING_MAX};
 use super::exception::{Exception, code};
 use super::launch::USER;
@@ -49,15 +50,20 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response {
+async fn handle(
+    State(server): State<Arc<Server>>,
+    ConnectInfo(flushes): ConnectInfo<Flushes>,
+    request: Request,
+) -> Response {
     let mut query_id = String::new();
-    answer(&server, request, &mut query_id)
+    answer(&server, flushes, request, &mut query_id)
         .await
         .unwrap_or_else(|exception| respond::failed(&exception, &server.engine.version, &query_id))
 }
 
 async fn answer(
     server: &Arc<Server>,
+    flushes: Flushes,
     request: Request,
     query_id: &mut String,
 ) -> Result<Response, Exception> {
@@ -93,7 +99,7 @@ async fn answer(
         runner.engine.run(&options, plan, &sender);
         drop(slot);
     });
-    answer.respond(events, guard, server).await
+    answer.respond(events, guard, server, flushes).await
 }
 
 /// Reads the body: raw, or a form whose fields are parameters.

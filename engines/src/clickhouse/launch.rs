@@ -84,9 +84,11 @@ impl Managed for ClickHouse {
 
     fn probe(&self) -> BoxFuture<'_, Result<(), ProbeError>> {
         Box::pin(async move {
+            // With the password: where another server has taken the port, its /ping is not ours.
             let answer = self
                 .client
-                .get(format!("http://127.0.0.1:{}/ping", self.port))
+                .post(self.url())
+                .body("select 1")
                 .send()
                 .await
                 .map_err(ProbeError::ClickHouse)?;

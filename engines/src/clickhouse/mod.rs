@@ -23,6 +23,7 @@
 
 mod blocks;
 mod body;
+mod connection;
 mod engine;
 mod exception;
 mod ffi;
@@ -49,6 +50,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::connection::{Flushes, Loopback};
 use self::engine::Engine;
 use self::ffi::Api;
 use self::http::Server;
@@ -154,8 +156,10 @@ pub async fn serve(args: ServerArgs) -> Result<(), ServeError> {
         slots: Arc::new(Semaphore::new(args.statements_max)),
         running: AtomicUsize::new(0),
     });
+    let service =
+        http::router(Arc::clone(&server)).into_make_service_with_connect_info::<Flushes>();
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = axum::serve(listener, http::router(Arc::clone(&server)))
+    let serving = axum::serve(Loopback(listener), service)
         .with_graceful_shutdown(async move {
             stop.await;
             stopping.send(()).ok();

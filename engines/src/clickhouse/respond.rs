@@ -10,8 +10,10 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
+use tokio::time::timeout;
 
 use super::blocks;
+use super::connection::Flushes;
 use super::engine::Event;
 use super::exception::Exception;
 use super::ffi::Counts;
@@ -24,8 +26,8 @@ const FORMAT: HeaderName = HeaderName::from_static("x-clickhouse-format");
 const SUMMARY: HeaderName = HeaderName::from_static("x-clickhouse-summary");
 const EXCEPTION_CODE: HeaderName = HeaderName::from_static("x-clickhouse-exception-code");
 const EXCEPTION_TAG: HeaderName = HeaderName::from_static("x-clickhouse-exception-tag");
-/// Between the text of a late exception and the breaking of the connection, so that the text is sent.
-const LATE_EXCEPTION_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client may take to read up to a late exception before the connection is broken without it.
+const LATE_EXCEPTION_WITHIN: Duration = Duration::from_secs(30);
 const REPLAY_BYTES: usize = 1 << 20;
 const HOLD_BYTES: usize = 1 << 20;
 
@@ -55,6 +57,7 @@ impl Answer {
         mut events: mpsc::Receiver<Event>,
         mut guard: Abandoned,
         server: &Server,
+        flushes: Flushes,
     ) -> Result<Response, Exception> {
         let held = match self.hold(&mut events).await {
             Ok(held) => held,
@@ -80,6 +83,7 @@ impl Answer {
                 compress: self.compress,
                 tag: self.tag.clone(),
                 broken: false,
+                flushes,
             };
             let rest = stream_events(state, server.engine.version.clone());
             let first = stream::once(std::future::ready(Ok(held.bytes)));
@@ -169,6 +173,7 @@ struct Streaming {
     compress: bool,
     tag: String,
     broken: bool,
+    flushes: Flushes,
 }
 
 /// The pieces of the body. A late exception is the last piece and then breaks the transfer, as ClickHouse does it: a
@@ -179,7 +184,10 @@ fn stream_events(
 ) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
     stream::unfold((state, version), |(mut state, version)| async move {
         if state.broken {
-            tokio::time::sleep(LATE_EXCEPTION_PAUSE).await;
+            // The exception is in the connection's buffer now; a client that does not read may not hold us for ever.
+            timeout(LATE_EXCEPTION_WITHIN, state.flushes.next())
+                .await
+                .ok();
             let error = std::io::Error::other("the query failed after its result had begun");
             // The server drops the body at the first error.
             return Some((Err(error), (state, version)));
