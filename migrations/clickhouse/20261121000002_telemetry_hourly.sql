@@ -9,4 +9,4 @@ create table telemetry_hourly (
 ) engine = AggregatingMergeTree
 partition by toYYYYMM(hour)
 order by (account_id, site_id, hour, notification_id, kind)
-settings non_replicated_deduplication_window = 10000
+settings non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1

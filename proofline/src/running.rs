@@ -12,12 +12,12 @@ use crate::config::Connections;
 
 /// `<data-dir>/running.json`, mode 0600: it holds the engines' passwords.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Running {
-    pub pid: u32,
-    pub api_url: String,
-    pub database_url: String,
-    pub redis_url: String,
-    pub clickhouse_url: String,
+pub(crate) struct Running {
+    pub(crate) pid: u32,
+    pub(crate) api_url: String,
+    pub(crate) database_url: String,
+    pub(crate) redis_url: String,
+    pub(crate) clickhouse_url: String,
 }
 
 impl Running {
@@ -26,7 +26,7 @@ impl Running {
     }
 
     /// Written beside its place and moved there, so that nobody reads half of it.
-    pub fn write(&self, data_dir: &Path) -> Result<()> {
+    pub(crate) fn write(&self, data_dir: &Path) -> Result<()> {
         let beside = data_dir.join(format!(".running-{}", self.pid));
         let _ = fs::remove_file(&beside);
         let mut file = fs::OpenOptions::new()
@@ -40,7 +40,7 @@ impl Running {
     }
 
     /// To its engines.
-    pub fn connections(&self, data_dir: &Path) -> Connections {
+    pub(crate) fn connections(&self, data_dir: &Path) -> Connections {
         let urls = engines::Urls {
             database_url: self.database_url.clone(),
             redis_url: self.redis_url.clone(),
@@ -49,13 +49,13 @@ impl Running {
         Connections::to_engines(&urls, data_dir)
     }
 
-    pub fn remove(data_dir: &Path) {
+    pub(crate) fn remove(data_dir: &Path) {
         // Whoever reads a stale one finds nobody at its address.
         let _ = fs::remove_file(Self::path(data_dir));
     }
 
     /// `None` where no platform has said that it runs.
-    pub fn read(data_dir: &Path) -> Result<Option<Self>> {
+    pub(crate) fn read(data_dir: &Path) -> Result<Option<Self>> {
         match fs::read(Self::path(data_dir)) {
             Ok(bytes) => Ok(Some(
                 serde_json::from_slice(&bytes).context("running.json is not ours")?,

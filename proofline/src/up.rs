@@ -18,7 +18,7 @@ use crate::secrets::Secrets;
 use crate::signals;
 
 #[derive(Debug, clap::Args)]
-pub struct UpArgs {
+pub(crate) struct UpArgs {
     /// The API's port; 0 takes a free one.
     #[arg(long, default_value_t = 8080)]
     port: u16,
@@ -36,7 +36,7 @@ pub struct UpArgs {
 }
 
 /// Runs until Ctrl-C, and then stops everything.
-pub async fn run(args: UpArgs) -> Result<()> {
+pub(crate) async fn run(args: UpArgs) -> Result<()> {
     let shutdown = signals::shutdown()?;
     // Bound first: a port that is taken is told at once, not after the engines have started.
     let listener = TcpListener::bind((args.host, args.port))

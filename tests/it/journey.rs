@@ -333,7 +333,7 @@ async fn listen(
             }
             if let Some(data) = line.strip_prefix("data:") {
                 let event: Value = serde_json::from_str(data).unwrap();
-                if event["type"] == "activity.recorded" {
+                if event["event_type"] == "activity.recorded" {
                     told.push(event);
                 }
             }

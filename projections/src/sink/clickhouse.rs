@@ -17,12 +17,9 @@ const INSERT_DEADLINE: Duration = Duration::from_secs(15);
 const INSERT_SETTINGS: &[(&str, &str)] = &[
     ("async_insert", "0"),
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
-    ("fsync_after_insert", "1"),
-    ("fsync_part_directory", "1"),
     ("input_format_parallel_parsing", "0"),
     ("insert_deduplicate", "1"),
     ("max_insert_block_size", "1048576"),
-    ("min_insert_block_size_bytes", "268435456"),
     ("min_insert_block_size_rows", "1048576"),
 ];
 

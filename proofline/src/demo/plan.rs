@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 
 /// How much to send.
 #[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Size {
+pub(crate) struct Size {
     /// Orders of the shop, each a signed webhook.
     #[arg(long, default_value_t = 600)]
-    pub orders: u32,
+    pub(crate) orders: u32,
     /// Telemetry events that are new and valid.
     #[arg(long, default_value_t = 200_000)]
-    pub telemetry: u32,
+    pub(crate) telemetry: u32,
     /// The same seed sends the same.
     #[arg(long, default_value_t = 20_261_121)]
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// One webhook, in the order of its phase.

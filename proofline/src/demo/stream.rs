@@ -93,7 +93,7 @@ fn note(line: &[u8], arrivals: &Arrivals) {
         .strip_prefix(b"data:")
         .and_then(|data| serde_json::from_slice::<Value>(data).ok());
     if let Some(event) = event
-        && event["type"] == "activity.recorded"
+        && event["event_type"] == "activity.recorded"
         && let Some(activity) = event["aggregate_id"].as_str()
     {
         let mut arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
