@@ -139,6 +139,15 @@ impl Positions {
         }
     }
 
+    /// The token of a position in a log as it is known to this process.
+    pub fn token(&self, log: LogName, position: i64) -> Token {
+        Token {
+            log,
+            incarnation: self.incarnation(log),
+            position,
+        }
+    }
+
     /// Whether nothing was ever appended to the domain log: the store is new.
     pub async fn is_empty(&self) -> Result<bool, PositionError> {
         Ok(self.head(LogName::Events).await? == 0)

@@ -16,8 +16,8 @@ pub struct Batch<R> {
 }
 
 impl<R: Positioned> Batch<R> {
-    /// `from` holds one checkpoint per shard; `records` begin after the lowest of them.
-    pub(crate) fn new(from: Vec<i64>, records: Vec<R>) -> Option<Self> {
+    /// `from` holds one checkpoint per shard; `records` begin after the lowest of them. `None` without records.
+    pub fn new(from: Vec<i64>, records: Vec<R>) -> Option<Self> {
         let to = records.last()?.position();
         Some(Self { from, to, records })
     }

@@ -10,6 +10,8 @@ mod meters;
 mod runner;
 mod signals;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 pub use self::batch::{Batch, Limits};
 pub use self::error::{RunError, SinkError, Stopped};

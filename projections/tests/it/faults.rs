@@ -1,0 +1,338 @@
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use domain::NotificationId;
+use event_store::{EventLog, FeedError, Log as _, NewEvent, Role};
+use projections::runtime::{Batch, RunError, SinkError};
+use projections::sink::PgSink;
+use projections::site_list::SiteList;
+use projections::telemetry_facts::Interval;
+use projections::{Projection, ProjectionState, Sink as _, Waited, site_list};
+use serde_json::json;
+use sqlx::Row as _;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::world::{World, account, now};
+
+async fn rows(world: &World, table: &str) -> i64 {
+    sqlx::query(&format!("select count(*) from {table}"))
+        .fetch_one(&mut world.owner().await)
+        .await
+        .unwrap()
+        .get(0)
+}
+
+#[tokio::test]
+async fn redis_counts_once_when_the_process_dies_before_the_mirror_moves() {
+    let world = World::new().await;
+    let account = account();
+    let site = world.register_site(account, "Shoes").await;
+    let shown = NotificationId::from(Uuid::now_v7());
+    world
+        .collect((account, site, shown), "click", now(), 500)
+        .await;
+    world.catch_up().await;
+    // What the crash leaves: Redis has it all, Postgres knows of nothing.
+    sqlx::query("update es.projections set checkpoint = 0 where name = 'telemetry_counters'")
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
+    let process = world.another_process().await;
+    process.catch_up_all().await.unwrap();
+    world
+        .collect((account, site, shown), "click", now(), 7)
+        .await;
+    process.catch_up_all().await.unwrap();
+    let counters = process.reads().counters(site, now()).await.unwrap();
+    assert_eq!(counters.value.total[&shown]["click"], 507);
+    assert_eq!(counters.position.position, 507);
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_everything_is_filled_again_from_the_log() {
+    let world = World::new().await;
+    let account = account();
+    let site = world.register_site(account, "Shoes").await;
+    let shown = NotificationId::from(Uuid::now_v7());
+    world
+        .collect((account, site, shown), "click", now(), 500)
+        .await;
+    world.catch_up().await;
+    let client = redis::Client::open(crate::world::variable("REDIS_URL")).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS")
+        .arg(format!("{{{}:*", world.name))
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert!(keys.len() >= 64, "{}", keys.len());
+    let _: () = redis::cmd("DEL")
+        .arg(&keys)
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    world
+        .collect((account, site, shown), "click", now(), 7)
+        .await;
+    world.catch_up().await;
+    let counters = world.reads.counters(site, now()).await.unwrap();
+    assert_eq!(counters.value.total[&shown]["click"], 507);
+}
+
+#[tokio::test]
+async fn clickhouse_counts_once_when_the_process_dies_before_the_intent_is_fulfilled() {
+    let world = World::new().await;
+    let account = account();
+    let site = world.register_site(account, "Shoes").await;
+    let shown = NotificationId::from(Uuid::now_v7());
+    world
+        .collect((account, site, shown), "click", now(), 3_000)
+        .await;
+    // The process ends with the rows inserted, the intent standing and the checkpoint where it was.
+    let mut owner = world.owner().await;
+    for statement in [
+        "revoke delete on es.intents from proofline_projector",
+        "grant delete on es.intents to proofline_projector",
+    ] {
+        if statement.starts_with("grant") {
+            let stopped = world.projections.catch_up_all().await.unwrap_err();
+            assert_eq!((&*stopped.name, stopped.position), ("telemetry_facts", 0));
+        }
+        sqlx::query(statement).execute(&mut owner).await.unwrap();
+    }
+    let standing: (i64, i64, i64) = sqlx::query_as(
+        "select position_from, position_to, checkpoint from es.intents join es.projections using (name, version, shard)",
+    )
+    .fetch_one(&mut owner)
+    .await
+    .unwrap();
+    assert_eq!(standing, (0, 3_000, 0));
+    assert_eq!(stored(&world).await, (3_000, 3_000));
+
+    world
+        .collect((account, site, shown), "click", now(), 7)
+        .await;
+    world.another_process().await.catch_up_all().await.unwrap();
+    assert_eq!(stored(&world).await, (3_007, 3_007));
+    assert_eq!(rows(&world, "es.intents").await, 0);
+    let rolled_up = world
+        .reads
+        .analytics(
+            account,
+            site,
+            now(),
+            now() + TimeDelta::hours(2),
+            Interval::Hour,
+        )
+        .await
+        .unwrap();
+    assert_eq!(rolled_up.value.totals[0].events, 3_007);
+}
+
+/// Rows and different positions in ClickHouse.
+async fn stored(world: &World) -> (u64, u64) {
+    world
+        .clickhouse()
+        .query("select count(), uniqExact(position) from telemetry")
+        .fetch_one()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn of_two_runners_only_one_writes_a_batch_into_postgres() {
+    let world = World::new().await;
+    let account = account();
+    for name in ["Shoes", "Hats", "Belts"] {
+        world.register_site(account, name).await;
+    }
+    let pool = world.pool(Role::Projector);
+    let log = EventLog::open(pool.clone()).await.unwrap();
+    let mut sinks = [(); 2].map(|()| PgSink::new(SiteList, pool.clone(), log.incarnation()));
+    let mut outcomes = Vec::new();
+    let mut checkpoints = Vec::new();
+    for sink in &mut sinks {
+        checkpoints.push(sink.resume().await.unwrap().checkpoints);
+    }
+    for (sink, from) in sinks.iter_mut().zip(checkpoints) {
+        let records = log.read(0, 100).await.unwrap();
+        outcomes.push(sink.apply(Batch::new(from, records).unwrap()).await);
+    }
+    assert!(outcomes[0].is_ok());
+    // The rows of the second would have collided here; the checkpoint refuses also where they would not.
+    assert!(outcomes[1].is_err());
+    let empty = log.read(0, 1).await.unwrap();
+    let late = sinks[1]
+        .apply(Batch::new(vec![0; 64], empty).unwrap())
+        .await;
+    assert!(late.is_err());
+    assert_eq!(rows(&world, "rm_site_list_v1.site").await, 3);
+}
+
+#[tokio::test]
+async fn a_batch_that_follows_a_moved_checkpoint_is_fenced() {
+    let world = World::new().await;
+    let account = account();
+    // Orders alone: nothing in this read model could collide.
+    let site = domain::SiteId::from(Uuid::now_v7());
+    world.order(account, site, None, 1).await;
+    let pool = world.pool(Role::Projector);
+    let log = EventLog::open(pool.clone()).await.unwrap();
+    let mut sink = PgSink::new(SiteList, pool.clone(), log.incarnation());
+    let from = sink.resume().await.unwrap().checkpoints;
+    let records = || async { log.read(0, 100).await.unwrap() };
+    let first = sink.apply(Batch::new(from.clone(), records().await).unwrap());
+    first.await.unwrap();
+    let again = sink.apply(Batch::new(from, records().await).unwrap()).await;
+    assert!(
+        matches!(
+            again,
+            Err(SinkError::Checkpoint(
+                event_store::CheckpointError::Fenced { .. }
+            ))
+        ),
+        "{again:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_event_type_stops_the_projections_loudly_and_is_not_skipped() {
+    let world = World::new().await;
+    let account = account();
+    let site = world.register_site(account, "Shoes").await;
+    world.catch_up().await;
+    let vanished = NewEvent {
+        id: Uuid::now_v7(),
+        event_type: "site.vanished".to_owned(),
+        event_version: "1".to_owned(),
+        payload: json!({}),
+    };
+    let position = world
+        .append_raw(account, ("site", site.into()), 1, vec![vanished])
+        .await;
+    world.register_site(account, "Hats").await;
+
+    let shutdown = CancellationToken::new();
+    let mut running = world.projections.spawn_all(&shutdown);
+    let token = world.store.token(position + 1);
+    let waited = world
+        .reads
+        .wait_for(&[Projection::SiteList], token, Duration::from_secs(20))
+        .await
+        .unwrap();
+    assert_eq!(waited, Waited::NotReached);
+    let others = [Projection::SubjectEvents];
+    let waited = world
+        .reads
+        .wait_for(&others, token, Duration::from_secs(20))
+        .await;
+    assert_eq!(waited.unwrap(), Waited::Reached);
+
+    let status = world.reads.positions().status().await.unwrap();
+    let site_list = status.iter().find(|one| one.name == "site_list").unwrap();
+    assert_eq!(site_list.state, ProjectionState::Stopped);
+    assert_eq!((site_list.checkpoint, site_list.lag), (position - 1, 2));
+    let error = site_list.last_error.as_deref().unwrap();
+    assert!(
+        error.contains("site.vanished") && error.contains("position 2"),
+        "{error}"
+    );
+    assert_eq!(rows(&world, "rm_site_list_v1.site").await, 1);
+
+    shutdown.cancel();
+    let mut stopped = Vec::new();
+    while let Some(ended) = running.join_next().await {
+        if let Err(error) = ended.unwrap() {
+            stopped.push(error.name);
+        }
+    }
+    stopped.sort();
+    assert_eq!(
+        stopped,
+        [
+            "integration_list",
+            "notification_list",
+            "proof_feed",
+            "site_list"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_log_of_another_incarnation_stops_every_projection() {
+    let world = World::new().await;
+    world.register_site(account(), "Shoes").await;
+    world.catch_up().await;
+    sqlx::query("update es.log set incarnation = gen_random_uuid()")
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
+    let process = world.another_process().await;
+    let stopped = process.catch_up_all().await.unwrap_err();
+    assert!(matches!(
+        stopped.source,
+        RunError::Sink(SinkError::Checkpoint(_) | SinkError::OtherIncarnation { .. })
+    ));
+    // And the process that knew the old one finds out by itself.
+    let stopped = world.projections.catch_up_all().await;
+    assert!(
+        stopped.is_ok()
+            || matches!(
+                stopped.unwrap_err().source,
+                RunError::Feed(FeedError::OtherIncarnation { .. })
+            )
+    );
+}
+
+#[tokio::test]
+async fn an_engine_that_is_down_holds_back_its_own_projection_only() {
+    // Nobody listens on port 1.
+    let world = World::with_redis("redis://127.0.0.1:1/").await;
+    let account = account();
+    let shutdown = CancellationToken::new();
+    let mut running = world.projections.spawn_all(&shutdown);
+    let site = world.register_site(account, "Shoes").await;
+    let shown = NotificationId::from(Uuid::now_v7());
+    let head = world
+        .collect((account, site, shown), "click", now(), 10)
+        .await;
+    let long = Duration::from_secs(20);
+    let reads = &world.reads;
+    let facts = reads
+        .positions()
+        .token(event_store::LogName::Telemetry, head);
+    let waited = reads
+        .wait_for(&[Projection::TelemetryFacts], facts, long)
+        .await;
+    assert_eq!(waited.unwrap(), Waited::Reached);
+    let waited = reads
+        .wait_for(&[Projection::SiteList], world.store.token(1), long)
+        .await;
+    assert_eq!(waited.unwrap(), Waited::Reached);
+    let mut tx = reads.begin(account, &[Projection::SiteList]).await.unwrap();
+    assert!(site_list::get(&mut tx, site).await.unwrap().value.is_some());
+
+    let status = reads.positions().status().await.unwrap();
+    let counters = status
+        .iter()
+        .find(|one| one.name == "telemetry_counters")
+        .unwrap();
+    assert_eq!(
+        (counters.state, counters.lag),
+        (ProjectionState::Running, 10)
+    );
+    assert!(counters.last_error.as_deref().unwrap().contains("Redis"));
+    assert!(reads.counters(site, now()).await.is_err());
+
+    let asked = std::time::Instant::now();
+    shutdown.cancel();
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap().unwrap();
+    }
+    assert!(
+        asked.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        asked.elapsed()
+    );
+}
