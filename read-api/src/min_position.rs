@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 use platform::problem::{FieldError, Problem, ProblemKind};
 use projections::{PositionError, Projection, Token, Waited};
+use tracing::Instrument as _;
 
 use crate::failure::Failure;
 use crate::query;
@@ -55,7 +56,9 @@ impl MinPosition {
             return Ok(());
         };
         let limit = app.config.position_wait_max;
-        let waited = app.reads.positions().wait_for(models, token, limit).await;
+        let span = tracing::debug_span!("position_wait", event.position = token.position);
+        let wait = app.reads.positions().wait_for(models, token, limit);
+        let waited = wait.instrument(span).await;
         count(outcome(&waited));
         match waited {
             Ok(Waited::Reached) => Ok(()),

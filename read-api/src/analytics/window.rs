@@ -15,7 +15,7 @@ const SECONDS: std::ops::Range<i64> = 0..4_102_444_800;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct WindowQuery {
-    /// RFC 3339, with `+` written as `%2B`. Rounded down to a whole interval of UTC. Without it, 24 hours before `end`;
+    /// RFC 3339, with `+` written as `%2B`. Rounded down to a whole interval of UTC. Without it, for 24 hours up to `end`;
     /// by day, 30 days.
     #[param(format = DateTime, example = "2026-11-20T00:00:00Z")]
     start: Option<String>,
@@ -49,23 +49,23 @@ impl Window {
     /// Names every wrong parameter at once.
     pub(super) fn parse(query: &WindowQuery, now: DateTime<Utc>) -> Result<Self, Problem> {
         let mut errors = Vec::new();
-        let mut keep = |error| errors.push(error);
-        let interval = Interval::parse(query.interval.as_deref()).map_err(&mut keep);
-        let end = time("end", query.end.as_deref()).map_err(&mut keep);
-        let start = time("start", query.start.as_deref()).map_err(&mut keep);
-        let window = match (start, end, interval) {
-            (Ok(start), Ok(end), Ok(interval)) => {
+        let start = keep(&mut errors, time("start", query.start.as_deref()));
+        let end = keep(&mut errors, time("end", query.end.as_deref()));
+        let interval = keep(&mut errors, Interval::parse(query.interval.as_deref()));
+        match (start, end, interval) {
+            (Some(start), Some(end), Some(interval)) => {
                 let end = end.unwrap_or(now);
-                let start = start.unwrap_or_else(|| end - interval.span_default());
-                Self::checked(start, end, interval).map_err(&mut keep)
+                let start = start.unwrap_or_else(|| interval.ceil(end) - interval.span_default());
+                match Self::checked(start, end, interval) {
+                    Ok(window) => return Ok(window),
+                    Err(error) => errors.push(error),
+                }
             }
-            (Ok(Some(start)), Ok(Some(end)), Err(())) if start >= end => Err(keep(inverted())),
-            (_, _, _) => Err(()),
-        };
-        window.map_err(|()| {
-            let problem = Problem::new(ProblemKind::InvalidParameter);
-            errors.into_iter().fold(problem, Problem::error)
-        })
+            (Some(Some(start)), Some(Some(end)), None) if start >= end => errors.push(inverted()),
+            (_, _, _) => {}
+        }
+        let problem = Problem::new(ProblemKind::InvalidParameter);
+        Err(errors.into_iter().fold(problem, Problem::error))
     }
 
     fn checked(
@@ -160,6 +160,10 @@ impl From<Interval> for telemetry_facts::Interval {
             Interval::Day => Self::Day,
         }
     }
+}
+
+fn keep<T>(errors: &mut Vec<FieldError>, parsed: Result<T, FieldError>) -> Option<T> {
+    parsed.map_err(|error| errors.push(error)).ok()
 }
 
 fn time(parameter: &'static str, text: Option<&str>) -> Result<Option<DateTime<Utc>>, FieldError> {

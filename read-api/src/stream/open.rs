@@ -4,16 +4,18 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
+use domain::AccountId;
 use domain::account::Scope;
 use futures::{Stream, StreamExt as _};
 use platform::auth::Reader;
 use platform::serve::Stopping;
 use projections::Token;
+use tracing::Span;
 
 use super::filter::TypeFilter;
 use super::frame::StreamedEvent;
 use super::last_event_id::LastEventId;
-use super::subscription::Subscription;
+use super::subscription::{Streamed, Subscription};
 use crate::answer;
 use crate::documentation::StreamProblems;
 use crate::failure::Failure;
@@ -57,29 +59,43 @@ pub(crate) async fn stream_events(
     filter: TypeFilter,
     stopping: Stopping,
 ) -> Result<Response, Failure> {
-    let account = reader.account.into();
-    let slot = app.streams.take(account)?;
-    let refused = |error| last_event_id.refused(error);
-    let start = match last_event_id.token() {
-        Some(token) => token,
-        None => app.reads.events().head().await.map_err(refused)?,
-    };
-    let events = app
-        .reads
-        .events()
-        .subscribe(account, Some(start))
-        .await
-        .map_err(refused)?;
-    let heartbeat = app.config.stream_heartbeat;
+    let slot = app.streams.take(reader.account.into())?;
+    let (start, events) = begin(app.clone(), reader.account.into(), last_event_id).await?;
     let subscription = Subscription {
         start,
         filter,
         stopping,
-        heartbeat,
+        heartbeat: app.config.stream_heartbeat,
         slot,
+        span: span(&reader),
     };
     let frames = subscription.frames(events, move || is_permitted(app.clone(), &reader));
     Ok(answer(start, frames))
+}
+
+/// Where the stream begins, and the account's events from there.
+async fn begin(
+    app: ReadState,
+    account: AccountId,
+    last_event_id: LastEventId,
+) -> Result<(Token, impl Stream<Item = Streamed> + Send + 'static), Failure> {
+    let refused = |error| last_event_id.refused(error);
+    let events = app.reads.events();
+    let start = match last_event_id.token() {
+        Some(token) => token,
+        None => events.head().await.map_err(refused)?,
+    };
+    let events = events
+        .subscribe(account, Some(start))
+        .await
+        .map_err(refused)?;
+    Ok((start, events))
+}
+
+/// The request's own span ends with the answer's head.
+fn span(reader: &Reader) -> Span {
+    let request_id = &reader.request.request_id;
+    tracing::info_span!("event_stream", request.id = %request_id, account.id = %reader.account)
 }
 
 /// Whether the key that opened the stream is still good for it. While that can't be found out, it is.

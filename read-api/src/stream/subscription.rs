@@ -9,10 +9,13 @@ use futures::{Stream, StreamExt as _};
 use platform::serve::Stopping;
 use projections::{PublicEvent, StreamError, Token};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tracing::{Instrument as _, Span};
 
 use super::filter::TypeFilter;
 use super::frame;
 use super::slots::StreamSlot;
+
+pub(super) type Streamed = Result<PublicEvent, StreamError>;
 
 /// What a stream holds on to while it is open.
 pub(super) struct Subscription {
@@ -21,6 +24,7 @@ pub(super) struct Subscription {
     pub(super) stopping: Stopping,
     pub(super) heartbeat: Duration,
     pub(super) slot: StreamSlot,
+    pub(super) span: Span,
 }
 
 /// What comes next.
@@ -35,7 +39,7 @@ impl Subscription {
     /// any more.
     pub(super) fn frames<P>(
         self,
-        events: impl Stream<Item = Result<PublicEvent, StreamError>> + Send,
+        events: impl Stream<Item = Streamed> + Send,
         is_permitted: impl Fn() -> P + Send,
     ) -> impl Stream<Item = Event> + Send
     where
@@ -47,16 +51,22 @@ impl Subscription {
             let mut position = self.start;
             yield frame::opening(position);
             loop {
-                match turn(&self.stopping, &mut heartbeat, events.as_mut()).await {
+                let turn = turn(&self.stopping, &mut heartbeat, events.as_mut());
+                match turn.instrument(self.span.clone()).await {
                     Turn::Happened(event) => {
                         position = event.position;
                         if self.filter.wants(&event.event_type) {
-                            let Some(frame) = frame::event(event) else { break };
+                            let frame = self.span.in_scope(|| frame::event(event));
+                            let Some(frame) = frame else { break };
                             yield frame;
                         }
                     }
-                    Turn::Heartbeat if is_permitted().await => yield frame::heartbeat(position),
-                    Turn::Heartbeat | Turn::Over => break,
+                    Turn::Heartbeat => {
+                        let is_permitted = self.stopping.0.run_until_cancelled(is_permitted());
+                        if is_permitted.await != Some(true) { break };
+                        yield frame::heartbeat(position);
+                    }
+                    Turn::Over => break,
                 }
             }
             drop(self.slot);
@@ -73,7 +83,7 @@ fn heartbeat(period: Duration) -> Interval {
 async fn turn(
     Stopping(stopping): &Stopping,
     heartbeat: &mut Interval,
-    mut events: Pin<&mut (impl Stream<Item = Result<PublicEvent, StreamError>> + Send)>,
+    mut events: Pin<&mut (impl Stream<Item = Streamed> + Send)>,
 ) -> Turn {
     tokio::select! {
         biased;

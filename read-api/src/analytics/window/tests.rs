@@ -38,19 +38,21 @@ fn assert_window(found: (String, String, usize), start: &str, end: &str, interva
 }
 
 #[test]
-fn without_parameters_it_is_the_last_day_by_hour_up_to_now() {
+fn without_parameters_it_is_the_last_24_hours_or_30_days_up_to_the_current_one() {
     assert_window(
         window("", "", ""),
-        "2026-11-20T06:00:00Z",
+        "2026-11-20T07:00:00Z",
         "2026-11-21T07:00:00Z",
-        25,
+        24,
     );
     assert_window(
         window("", "", "day"),
-        "2026-10-22T00:00:00Z",
+        "2026-10-23T00:00:00Z",
         "2026-11-22T00:00:00Z",
-        31,
+        30,
     );
+    let earlier = window("", "2026-11-20T12:00:00Z", "hour");
+    assert_window(earlier, "2026-11-19T12:00:00Z", "2026-11-20T12:00:00Z", 24);
 }
 
 #[test]
@@ -95,9 +97,9 @@ fn every_wrong_parameter_is_named_at_once() {
     assert_eq!(
         errors("yesterday", "2026-11-21", "week"),
         named(&[
-            ("interval", "unknown_variant"),
-            ("end", "invalid_value"),
             ("start", "invalid_value"),
+            ("end", "invalid_value"),
+            ("interval", "unknown_variant"),
         ])
     );
     let (early, late) = ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z");
@@ -112,7 +114,7 @@ fn every_wrong_parameter_is_named_at_once() {
     );
     assert_eq!(
         errors("1969-12-31T23:59:59Z", "9999-12-31T23:59:59Z", ""),
-        named(&[("end", "out_of_range"), ("start", "out_of_range")])
+        named(&[("start", "out_of_range"), ("end", "out_of_range")])
     );
     // A `+` that was not escaped has become a space.
     assert_eq!(

@@ -13,11 +13,11 @@ use super::super::slots::StreamSlots;
 use super::*;
 use crate::testing::token;
 
-type Events = Vec<Result<PublicEvent, StreamError>>;
+type Events = Vec<Streamed>;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-fn event(position: i64, event_type: &str) -> Result<PublicEvent, StreamError> {
+fn event(position: i64, event_type: &str) -> Streamed {
     Ok(PublicEvent {
         position: token(position),
         event_type: event_type.to_owned(),
@@ -46,6 +46,7 @@ fn open(query: &str) -> Opened {
         stopping: Stopping(stopping.clone()),
         heartbeat: HEARTBEAT,
         slot: slots.take(Uuid::from_u128(1).into()).unwrap(),
+        span: Span::none(),
     };
     Opened {
         stopping,
