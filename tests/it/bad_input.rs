@@ -169,17 +169,19 @@ async fn webhooks_that_the_shop_did_not_sign_are_refused() {
         it.webhook(integration, "orders/create", "w", signature)
             .body(body.to_owned())
     };
+    let mut of_another_shop = send(&shop.integration_id, &right, &body).build().unwrap();
+    let elsewhere = "other.myshopify.com".parse().unwrap();
+    of_another_shop
+        .headers_mut()
+        .insert("x-shopify-shop-domain", elsewhere);
+    let of_another_shop = reqwest::RequestBuilder::from_parts(it.client.clone(), of_another_shop);
     let mut refusals = Vec::new();
     for refused in [
         answered(send(&shop.integration_id, &wrong, &body)).await,
         answered(send(&shop.integration_id, "", &body)).await,
         answered(send(&shop.integration_id, &right, &format!("{body} "))).await,
         answered(send(&Uuid::now_v7().to_string(), &right, &body)).await,
-        answered(
-            send(&shop.integration_id, &right, &body)
-                .header("x-shopify-shop-domain", "other.myshopify.com"),
-        )
-        .await,
+        answered(of_another_shop).await,
     ] {
         let mut body = refused.is_problem(401, "invalid-signature").body;
         body["request_id"] = Value::Null;
@@ -219,17 +221,21 @@ async fn telemetry_that_is_not_to_be_believed_is_refused() {
         1_500_000_000,
         0,
     ));
+    // In the middle, where every bit counts.
+    let (head, tail) = token.split_at(20);
+    let altered = format!(
+        "{head}{}{}",
+        if tail.starts_with('A') { 'B' } else { 'A' },
+        &tail[1..]
+    );
     for event in [
         with("token", json!("AAAA")),
-        with("token", json!(format!("{}A", &token[..token.len() - 1]))),
+        with("token", json!(altered)),
         with("occurred_at", json!(years_ago)),
         with("occurred_at", json!(years_ahead)),
         with("id", json!(old_id)),
         with("id", json!("7f0c0000-0000-4000-8000-000000000001")),
     ] {
-        if event["token"] == json!(token) && event == seen(&token, "click") {
-            continue;
-        }
         let refused = it.collect(vec![event.clone()]).await;
         assert_eq!(
             refused.status, 422,

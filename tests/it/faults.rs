@@ -174,11 +174,12 @@ struct Caller {
 
 impl Caller {
     async fn merchant(&self, path: &str, body: &Value) -> Value {
+        let key = Uuid::now_v7().to_string();
         let request = || {
             self.client
                 .post(format!("{}{path}", self.base))
                 .bearer_auth(&self.key)
-                .header("idempotency-key", format!("{path}{body}"))
+                .header("idempotency-key", &key)
                 .json(body)
         };
         self.until_answered(request).await
@@ -257,7 +258,7 @@ async fn what_was_acknowledged_is_there_once_whatever_was_killed() {
                 "{path}/notifications/{}/publish",
                 notification["id"].as_str().unwrap()
             ),
-            &json!(null),
+            &json!({}),
         )
         .await;
     caller.deliver(&integration, 1).await;

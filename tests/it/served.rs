@@ -148,7 +148,7 @@ impl Served {
         let published = self
             .post(
                 &format!("{path}/notifications/{notification_id}/publish"),
-                json!(null),
+                json!({}),
             )
             .await;
         assert_eq!(published.status, StatusCode::OK, "{}", published.body);

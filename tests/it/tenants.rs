@@ -74,7 +74,7 @@ async fn a_notification_is_not_found_under_another_site_of_the_same_account() {
         other.site_id, one.notification_id
     );
     it.get(&path).await.is_problem(404, "not-found");
-    it.post(&format!("{path}/pause"), json!(null))
+    it.post(&format!("{path}/pause"), json!({}))
         .await
         .is_problem(404, "not-found");
 }
