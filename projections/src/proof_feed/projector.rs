@@ -4,7 +4,6 @@ use event_store::RecordedEvent;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
-use sqlx::types::Json;
 
 use super::MODEL;
 use crate::projection::Projection;
@@ -62,13 +61,13 @@ async fn project_activity(
             sqlx::query!(
                 "insert into proof (activity_id, account_id, site_id, kind, product, buyer, event_id, version,
                                     position, occurred_at)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                 values ($1, $2, $3, $4, $5, $6::text::json, $7, $8, $9, $10)",
                 activity_id,
                 recorded.tenant,
                 site_id.as_uuid(),
                 kind.as_str(),
                 product.as_ref().map(|product| product.as_str()),
-                stored.buyer.map(Json) as _,
+                stored.buyer.map(RawValue::get), // as text: on the way through jsonb it would be rewritten
                 recorded.event_id,
                 recorded.sequence,
                 recorded.position,

@@ -313,16 +313,24 @@ async fn an_engine_that_is_down_holds_back_its_own_projection_only() {
     let mut tx = reads.begin(account, &[Projection::SiteList]).await.unwrap();
     assert!(site_list::get(&mut tx, site).await.unwrap().value.is_some());
 
-    let status = reads.positions().status().await.unwrap();
-    let counters = status
-        .iter()
-        .find(|one| one.name == "telemetry_counters")
-        .unwrap();
+    let counters = async {
+        loop {
+            let status = reads.positions().status().await.unwrap();
+            let counters = status
+                .into_iter()
+                .find(|one| one.name == "telemetry_counters");
+            if let Some(counters) = counters.filter(|one| one.last_error.is_some()) {
+                return counters;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let counters = tokio::time::timeout(long, counters).await.unwrap();
     assert_eq!(
         (counters.state, counters.lag),
         (ProjectionState::Running, 10)
     );
-    assert!(counters.last_error.as_deref().unwrap().contains("Redis"));
+    assert!(counters.last_error.unwrap().contains("Redis"));
     assert!(reads.counters(site, now()).await.is_err());
 
     let asked = std::time::Instant::now();
