@@ -38,10 +38,6 @@ enum LogFormat {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, and it is parsed once"
-)]
 enum Command {
     /// Everything in one process, on engines that are started here unless their URLs are given
     Up(UpArgs),

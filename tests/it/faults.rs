@@ -34,7 +34,7 @@ struct Stage {
 }
 
 /// Beside this test's own binary.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent()
         .and_then(Path::parent)

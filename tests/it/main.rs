@@ -1,9 +1,13 @@
 //! One binary over real engines. Run it through `make test`, which starts them and says where they are.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod append;
 mod bad_input;
 mod command_path;
 mod crate_graph;
+mod demo;
+mod engines_down;
 mod faults;
 mod feed;
 mod golden_rows;

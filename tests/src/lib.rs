@@ -68,6 +68,12 @@ impl World {
             .expect("connect as owner")
     }
 
+    /// A connection of the same owner to the server's own database.
+    pub async fn admin(&self) -> PgConnection {
+        let url = variable("DATABASE_URL").expect("the server's URL");
+        PgConnection::connect(&url).await.expect("connect as owner")
+    }
+
     pub fn pool(&self, role: Role) -> PgPool {
         connect(&self.database_url, role, 4).expect("a database URL")
     }

@@ -39,7 +39,8 @@ impl AppendFlush {
 
     pub(super) async fn append_all(&self, items: &[Append]) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = items.iter().map(|_| None).collect();
-        let mut open: Vec<Range<usize>> = vec![0..items.len()];
+        let all: Range<usize> = 0..items.len();
+        let mut open = vec![all];
         while let Some(range) = open.pop() {
             let batch = &items[range.clone()];
             match self.call(batch).await {

@@ -4,6 +4,7 @@ mod envelope;
 mod provider;
 mod subject_events;
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -122,8 +123,8 @@ impl Vault {
         }
         let mut keys = self.find(tenant, &subjects).await?;
         for subject in subjects {
-            if !keys.contains_key(&subject) {
-                keys.insert(subject, self.create(tenant, subject).await?);
+            if let Entry::Vacant(missing) = keys.entry(subject) {
+                missing.insert(self.create(tenant, subject).await?);
             }
         }
         envelope::rewrite(payload, &mut |pointer, subject, envelope| {
