@@ -27,15 +27,24 @@ use crate::telemetry_facts::TelemetryFacts;
 const DOMAIN: Limits = Limits {
     events_max: 2_000,
     bytes_max: 4 << 20,
+    interval_min: Duration::from_millis(10),
 };
 const COUNTERS: Limits = Limits {
     events_max: 20_000,
     bytes_max: 8 << 20,
+    interval_min: Duration::from_millis(25),
 };
-/// Large blocks suit ClickHouse. Records and rows are in memory together, for one batch.
+/// Few large blocks suit ClickHouse: each becomes a part that is synced and merged later.
 const FACTS: Limits = Limits {
     events_max: 50_000,
     bytes_max: 16 << 20,
+    interval_min: Duration::from_millis(250),
+};
+
+/// The tail has no sink to spare, and people wait for it.
+const TAIL: Limits = Limits {
+    interval_min: Duration::ZERO,
+    ..DOMAIN
 };
 
 const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -159,7 +168,7 @@ impl Projections {
         shutdown: CancellationToken,
     ) -> impl Future<Output = Result<(), Stopped>> + Send + use<> {
         let sink = TailSink::new(self.tail.clone());
-        self.runner(&self.events, sink, DOMAIN).run(shutdown)
+        self.runner(&self.events, sink, TAIL).run(shutdown)
     }
 
     /// Drives every projector, by the loop that production runs, to the heads of the logs as they are now. Not to be

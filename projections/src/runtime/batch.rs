@@ -1,10 +1,15 @@
+use std::time::Duration;
+
 use event_store::Positioned;
 
-/// Bounds of one batch. The bytes are met on average: how many records are read follows from the size of those before.
+/// Bounds of batches. The bytes are met on average: how many records are read follows from the size of those before.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub events_max: usize,
     pub bytes_max: usize,
+    /// From the beginning of a batch that was not full to the next: under a steady trickle, every batch costs its sink
+    /// the same whether it holds one event or a hundred.
+    pub interval_min: Duration,
 }
 
 /// Contiguous records that one sink is to write as one: those after where its shards stand, up to `to`.

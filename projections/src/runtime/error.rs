@@ -170,3 +170,15 @@ fn is_transient(error: &sqlx::Error) -> bool {
         _ => true,
     }
 }
+
+/// The error and what it comes from, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -24,6 +24,7 @@ pub(super) struct Meters {
 
 impl Meters {
     pub(super) fn new(name: &str, version: i32) -> Self {
+        describe();
         let labels = [("name", name.to_owned()), ("version", version.to_string())];
         let errors = |severity: &'static str| {
             let [name, version] = labels.clone();
@@ -117,6 +118,27 @@ impl Meters {
         };
         Ok(Some((events, seconds)))
     }
+}
+
+fn describe() {
+    metrics::describe_gauge!("projector_checkpoint", "Last position that was written.");
+    metrics::describe_gauge!(
+        "projector_lag_events",
+        "Events behind the head of the log; NaN where it can't be told."
+    );
+    metrics::describe_gauge!(
+        "projector_lag_seconds",
+        "Age of the oldest event that is not written; NaN where it can't be told."
+    );
+    metrics::describe_gauge!(
+        "projector_up",
+        "1 while the projector follows its log, 0 while it fails, has stopped or is not there."
+    );
+    metrics::describe_histogram!("projector_batch_events", "Events per batch.");
+    metrics::describe_counter!(
+        "projector_errors_total",
+        "Failures, by whether they are tried again."
+    );
 }
 
 /// Also when the loop panics: what is gone is neither up nor without lag.

@@ -7,6 +7,7 @@ mod backoff;
 mod batch;
 mod error;
 mod meters;
+mod pace;
 mod runner;
 mod signals;
 mod sink;

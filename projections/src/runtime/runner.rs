@@ -3,21 +3,20 @@ use std::time::Duration;
 
 use event_store::{Intent, Log, Positioned as _, ProjectionStatus, Reader};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::backoff::Backoff;
 use super::batch::{Batch, Limits};
-use super::error::{RunError, Severity, Stopped};
+use super::error::{RunError, Severity, Stopped, chain};
 use super::meters::Meters;
+use super::pace::{grace, until_either};
 use super::signals::{Progress, Wake};
 use super::sink::{Sink, Standing};
 
 const POLL_FIRST: Duration = Duration::from_millis(5);
 const POLL_LONGEST: Duration = Duration::from_millis(50);
-/// How long a batch may go on after shutdown was asked for. Dropping it is safe: its outcome is found out at the next
-/// start.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// How often in a row a runner that has not written anything yet may be fenced: the last transaction of a predecessor
 /// that was killed may still be under way.
 const FENCED_AT_START_MAX: u32 = 3;
@@ -100,9 +99,9 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
             }
             let pause = backoff.next();
             self.failed(&error, pause).await;
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = shutdown.cancelled() => return Ok(()),
+            until_either(Instant::now() + pause, shutdown).await;
+            if shutdown.is_cancelled() {
+                return Ok(());
             }
         }
     }
@@ -124,10 +123,12 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
         let mut poll = POLL_FIRST;
         while !shutdown.is_cancelled() && !self.is_done(until, reader.position()).await? {
             self.wake.mark_unchanged();
+            let (began, records_max) = (Instant::now(), self.records_max());
             let records = match intent.take() {
                 Some(intent) => read_intent(&mut reader, intent).await?,
-                None => reader.next(self.records_max()).await?,
+                None => reader.next(records_max).await?,
             };
+            let is_full = records.len() as i64 >= records_max;
             self.learn_size(&records);
             let Some(batch) = Batch::new(checkpoints.clone(), records) else {
                 self.well().await;
@@ -139,6 +140,9 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
             self.apply(batch).await?;
             backoff.reset();
             poll = POLL_FIRST;
+            if !is_full && !self.is_done(until, reader.position()).await? {
+                until_either(began + self.limits.interval_min, shutdown).await;
+            }
         }
         Ok(())
     }
@@ -275,21 +279,4 @@ async fn read_intent<L: Log>(
         records.extend(more);
     }
     Ok(records)
-}
-
-async fn grace(shutdown: &CancellationToken) {
-    shutdown.cancelled().await;
-    tokio::time::sleep(SHUTDOWN_GRACE).await;
-}
-
-/// The error and what it comes from, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

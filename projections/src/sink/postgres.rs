@@ -83,13 +83,19 @@ impl<P: PgProjector> Sink<RecordedEvent> for PgSink<P> {
 
     async fn apply(&mut self, batch: Batch<RecordedEvent>) -> Result<(), SinkError> {
         let mut tx = self.ledger.pool.begin().await.map_err(SinkError::Begin)?;
-        sqlx::query!("select set_config('search_path', $1, true)", self.schema)
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(|source| SinkError::EnterSchema {
-                schema: self.schema.clone(),
-                source,
-            })?;
+        // Rows and checkpoint are lost together or not at all, and come again from the log: so this commit need not
+        // wait for the disk, and takes no sync from the lane's.
+        sqlx::query!(
+            "select set_config('search_path', $1, true) as search_path,
+                    set_config('synchronous_commit', 'off', true) as synchronous_commit",
+            self.schema
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(|source| SinkError::EnterSchema {
+            schema: self.schema.clone(),
+            source,
+        })?;
         for recorded in batch.pending() {
             self.project(&mut tx, recorded).await?;
         }

@@ -3,6 +3,8 @@
 mod projector;
 mod row;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use clickhouse::Client;
 use clickhouse::query::Query;
@@ -15,6 +17,8 @@ use crate::projection::Projection;
 use crate::read::ReadError;
 
 const MODEL: Projection = Projection::TelemetryFacts;
+/// ClickHouse's client waits for ever by itself.
+const QUERY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Events of a site from the hour of `start` up to `end`, exclusive, by when they happened. Another account's site has
 /// none.
@@ -38,12 +42,14 @@ pub(crate) async fn analytics(
         Interval::Day => include_str!("../../sql/count_days.sql"),
     });
     let by_notification = client.query(include_str!("../../sql/count_notifications.sql"));
-    let (intervals, totals) = futures::future::try_join(
+    let both = futures::future::try_join(
         bind(by_interval).fetch_all::<IntervalCountRow>(),
         bind(by_notification).fetch_all::<NotificationTotalRow>(),
-    )
-    .await
-    .map_err(ReadError::Analytics)?;
+    );
+    let (intervals, totals) = tokio::time::timeout(QUERY_DEADLINE, both)
+        .await
+        .unwrap_or(Err(clickhouse::error::Error::TimedOut))
+        .map_err(ReadError::Analytics)?;
     Ok(Analytics {
         intervals: intervals
             .into_iter()

@@ -45,9 +45,7 @@ impl World {
     }
 
     pub(crate) async fn with_redis(redis_url: &str) -> Self {
-        let _ = tracing_subscriber::fmt()
-            .with_writer(std::io::stderr)
-            .try_init();
+        let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let admin_url = variable("DATABASE_URL");
         let template = TEMPLATE.get_or_init(|| make_template(&admin_url)).await;
         let name = format!("p_{}", Uuid::now_v7().simple());

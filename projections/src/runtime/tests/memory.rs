@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use event_store::{Bucket, Intent, Log, LogName, Positioned, ProjectionStatus, SHARDS};
 use uuid::Uuid;
@@ -233,6 +234,7 @@ pub(super) fn runner_with(
     let limits = Limits {
         events_max: 7,
         bytes_max: 1 << 20,
+        interval_min: Duration::ZERO,
     };
     Runner::new(log.clone(), sink.clone(), limits, wake, Progress::default())
 }

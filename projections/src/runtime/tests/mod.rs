@@ -237,6 +237,7 @@ async fn batches_are_bounded_in_bytes_once_the_size_of_records_is_known() {
     let limits = Limits {
         events_max: 1000,
         bytes_max: 10 * BYTES,
+        interval_min: Duration::ZERO,
     };
     let runner = Runner::new(
         log,
