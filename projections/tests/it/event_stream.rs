@@ -7,7 +7,8 @@ use futures::{Stream, StreamExt as _};
 use projections::{PublicEvent, StreamError};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, account, anna};
+use crate::facts::{account, anna};
+use crate::world::World;
 
 type Events = Pin<Box<dyn Stream<Item = Result<PublicEvent, StreamError>> + Send>>;
 

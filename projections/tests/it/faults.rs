@@ -1,144 +1,17 @@
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use domain::NotificationId;
 use event_store::{EventLog, FeedError, Log as _, NewEvent, Role};
 use projections::runtime::{Batch, RunError, SinkError};
 use projections::sink::PgSink;
 use projections::site_list::SiteList;
-use projections::telemetry_facts::Interval;
 use projections::{Projection, ProjectionState, Sink as _, Waited, site_list};
 use serde_json::json;
-use sqlx::Row as _;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::world::{World, account, now};
-
-async fn rows(world: &World, table: &str) -> i64 {
-    sqlx::query(&format!("select count(*) from {table}"))
-        .fetch_one(&mut world.owner().await)
-        .await
-        .unwrap()
-        .get(0)
-}
-
-#[tokio::test]
-async fn redis_counts_once_when_the_process_dies_before_the_mirror_moves() {
-    let world = World::new().await;
-    let account = account();
-    let site = world.register_site(account, "Shoes").await;
-    let shown = NotificationId::from(Uuid::now_v7());
-    world
-        .collect((account, site, shown), "click", now(), 500)
-        .await;
-    world.catch_up().await;
-    // What the crash leaves: Redis has it all, Postgres knows of nothing.
-    sqlx::query("update es.projections set checkpoint = 0 where name = 'telemetry_counters'")
-        .execute(&mut world.owner().await)
-        .await
-        .unwrap();
-    let process = world.another_process().await;
-    process.catch_up_all().await.unwrap();
-    world
-        .collect((account, site, shown), "click", now(), 7)
-        .await;
-    process.catch_up_all().await.unwrap();
-    let counters = process.reads().counters(site, now()).await.unwrap();
-    assert_eq!(counters.value.total[&shown]["click"], 507);
-    assert_eq!(counters.position.position, 507);
-}
-
-#[tokio::test]
-async fn a_redis_that_lost_everything_is_filled_again_from_the_log() {
-    let world = World::new().await;
-    let account = account();
-    let site = world.register_site(account, "Shoes").await;
-    let shown = NotificationId::from(Uuid::now_v7());
-    world
-        .collect((account, site, shown), "click", now(), 500)
-        .await;
-    world.catch_up().await;
-    let client = redis::Client::open(crate::world::variable("REDIS_URL")).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let keys: Vec<String> = redis::cmd("KEYS")
-        .arg(format!("{{{}:*", world.name))
-        .query_async(&mut connection)
-        .await
-        .unwrap();
-    assert!(keys.len() >= 64, "{}", keys.len());
-    let _: () = redis::cmd("DEL")
-        .arg(&keys)
-        .query_async(&mut connection)
-        .await
-        .unwrap();
-    world
-        .collect((account, site, shown), "click", now(), 7)
-        .await;
-    world.catch_up().await;
-    let counters = world.reads.counters(site, now()).await.unwrap();
-    assert_eq!(counters.value.total[&shown]["click"], 507);
-}
-
-#[tokio::test]
-async fn clickhouse_counts_once_when_the_process_dies_before_the_intent_is_fulfilled() {
-    let world = World::new().await;
-    let account = account();
-    let site = world.register_site(account, "Shoes").await;
-    let shown = NotificationId::from(Uuid::now_v7());
-    world
-        .collect((account, site, shown), "click", now(), 3_000)
-        .await;
-    // The process ends with the rows inserted, the intent standing and the checkpoint where it was.
-    let mut owner = world.owner().await;
-    for statement in [
-        "revoke delete on es.intents from proofline_projector",
-        "grant delete on es.intents to proofline_projector",
-    ] {
-        if statement.starts_with("grant") {
-            let stopped = world.projections.catch_up_all().await.unwrap_err();
-            assert_eq!((&*stopped.name, stopped.position), ("telemetry_facts", 0));
-        }
-        sqlx::query(statement).execute(&mut owner).await.unwrap();
-    }
-    let standing: (i64, i64, i64) = sqlx::query_as(
-        "select position_from, position_to, checkpoint from es.intents join es.projections using (name, version, shard)",
-    )
-    .fetch_one(&mut owner)
-    .await
-    .unwrap();
-    assert_eq!(standing, (0, 3_000, 0));
-    assert_eq!(stored(&world).await, (3_000, 3_000));
-
-    world
-        .collect((account, site, shown), "click", now(), 7)
-        .await;
-    world.another_process().await.catch_up_all().await.unwrap();
-    assert_eq!(stored(&world).await, (3_007, 3_007));
-    assert_eq!(rows(&world, "es.intents").await, 0);
-    let rolled_up = world
-        .reads
-        .analytics(
-            account,
-            site,
-            now(),
-            now() + TimeDelta::hours(2),
-            Interval::Hour,
-        )
-        .await
-        .unwrap();
-    assert_eq!(rolled_up.value.totals[0].events, 3_007);
-}
-
-/// Rows and different positions in ClickHouse.
-async fn stored(world: &World) -> (u64, u64) {
-    world
-        .clickhouse()
-        .query("select count(), uniqExact(position) from telemetry")
-        .fetch_one()
-        .await
-        .unwrap()
-}
+use crate::facts::{account, now};
+use crate::world::{World, rows};
 
 #[tokio::test]
 async fn of_two_runners_only_one_writes_a_batch_into_postgres() {

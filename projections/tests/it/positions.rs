@@ -5,7 +5,8 @@ use projections::{PositionError, Projection, ProjectionState, Waited};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::world::{World, account};
+use crate::facts::account;
+use crate::world::World;
 
 const LISTS: &[Projection] = &[Projection::SiteList, Projection::NotificationList];
 const LONG: Duration = Duration::from_secs(20);

@@ -4,7 +4,8 @@ use domain::{Buyer, EmbedKey};
 use projections::proof_feed::Feed;
 use sqlx::Row as _;
 
-use crate::world::{World, account, anna, embed_key, now};
+use crate::facts::{account, anna, embed_key, now};
+use crate::world::World;
 
 async fn feed(world: &World, key: &EmbedKey) -> Option<Feed> {
     let read = world.reads.feed(key, now()).await.unwrap();

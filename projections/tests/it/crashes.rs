@@ -1,0 +1,202 @@
+//! What is counted once although processes and engines die at the worst moment.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use domain::NotificationId;
+use event_store::LogName;
+use projections::telemetry_facts::Interval;
+use projections::{Projection, Waited};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::facts::{account, now};
+use crate::world::{World, rows};
+
+#[tokio::test]
+async fn redis_counts_once_when_the_process_dies_before_the_mirror_moves() {
+    let world = World::new().await;
+    let account = account();
+    let site = world.register_site(account, "Shoes").await;
+    let shown = NotificationId::from(Uuid::now_v7());
+    world
+        .collect((account, site, shown), "click", now(), 500)
+        .await;
+    world.catch_up().await;
+    // What the crash leaves: Redis has it all, Postgres knows of nothing.
+    sqlx::query("update es.projections set checkpoint = 0 where name = 'telemetry_counters'")
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
+    let process = world.another_process().await;
+    process.catch_up_all().await.unwrap();
+    world
+        .collect((account, site, shown), "click", now(), 7)
+        .await;
+    process.catch_up_all().await.unwrap();
+    let counters = process.reads().counters(site, now()).await.unwrap();
+    assert_eq!(counters.value.total[&shown]["click"], 507);
+    assert_eq!(counters.position.position, 507);
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_everything_is_filled_again_from_the_log() {
+    let world = World::new().await;
+    let account = account();
+    let site = world.register_site(account, "Shoes").await;
+    let shown = NotificationId::from(Uuid::now_v7());
+    world
+        .collect((account, site, shown), "click", now(), 500)
+        .await;
+    world.catch_up().await;
+    let client = redis::Client::open(crate::world::variable("REDIS_URL")).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS")
+        .arg(format!("{{{}:*", world.name))
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert!(keys.len() >= 64, "{}", keys.len());
+    let _: () = redis::cmd("DEL")
+        .arg(&keys)
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    world
+        .collect((account, site, shown), "click", now(), 7)
+        .await;
+    world.catch_up().await;
+    let counters = world.reads.counters(site, now()).await.unwrap();
+    assert_eq!(counters.value.total[&shown]["click"], 507);
+}
+
+#[tokio::test]
+async fn clickhouse_counts_once_when_the_process_dies_before_the_intent_is_fulfilled() {
+    let world = World::new().await;
+    let account = account();
+    let site = world.register_site(account, "Shoes").await;
+    let shown = NotificationId::from(Uuid::now_v7());
+    world
+        .collect((account, site, shown), "click", now(), 3_000)
+        .await;
+    // The process ends with the rows inserted, the intent standing and the checkpoint where it was.
+    let mut owner = world.owner().await;
+    for statement in [
+        "revoke delete on es.intents from proofline_projector",
+        "grant delete on es.intents to proofline_projector",
+    ] {
+        if statement.starts_with("grant") {
+            let stopped = world.projections.catch_up_all().await.unwrap_err();
+            assert_eq!((&*stopped.name, stopped.position), ("telemetry_facts", 0));
+        }
+        sqlx::query(statement).execute(&mut owner).await.unwrap();
+    }
+    let standing: (i64, i64, i64) = sqlx::query_as(
+        "select position_from, position_to, checkpoint from es.intents join es.projections using (name, version, shard)",
+    )
+    .fetch_one(&mut owner)
+    .await
+    .unwrap();
+    assert_eq!(standing, (0, 3_000, 0));
+    assert_eq!(stored(&world).await, (3_000, 3_000));
+
+    world
+        .collect((account, site, shown), "click", now(), 7)
+        .await;
+    world.another_process().await.catch_up_all().await.unwrap();
+    assert_eq!(stored(&world).await, (3_007, 3_007));
+    assert_eq!(rows(&world, "es.intents").await, 0);
+    let rolled_up = world
+        .reads
+        .analytics(
+            account,
+            site,
+            now(),
+            now() + TimeDelta::hours(2),
+            Interval::Hour,
+        )
+        .await
+        .unwrap();
+    assert_eq!(rolled_up.value.totals[0].events, 3_007);
+}
+
+/// Rows and different positions in ClickHouse.
+async fn stored(world: &World) -> (u64, u64) {
+    world
+        .clickhouse()
+        .query("select count(), uniqExact(position) from telemetry")
+        .fetch_one()
+        .await
+        .unwrap()
+}
+
+/// A Redis of the test's own, to be killed.
+struct Redis(Child);
+
+impl Redis {
+    fn start(port: u16, directory: &Path) -> Self {
+        let server = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--appendonly", "yes", "--save", ""])
+            .arg("--dir")
+            .arg(directory)
+            .stdout(Stdio::null())
+            .spawn();
+        Self(server.expect("redis-server is installed"))
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_is_killed_under_load_counts_once_when_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let mut redis = Redis::start(port, directory.path());
+    let world = World::with_redis(&format!("redis://127.0.0.1:{port}/")).await;
+    let account = account();
+    let site = world.register_site(account, "Shoes").await;
+    let shown = NotificationId::from(Uuid::now_v7());
+    let shutdown = CancellationToken::new();
+    let mut running = world.projections.spawn_all(&shutdown);
+    let mut head = 0;
+    for round in 0..60 {
+        head = world
+            .collect((account, site, shown), "click", now(), 50)
+            .await;
+        if round % 20 == 10 {
+            redis.kill();
+        }
+        if round % 20 == 15 {
+            redis = Redis::start(port, directory.path());
+        }
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    let token = world.reads.positions().token(LogName::Telemetry, head);
+    let counters = [Projection::TelemetryCounters];
+    let long = Duration::from_secs(30);
+    let waited = world.reads.wait_for(&counters, token, long).await;
+    assert_eq!(waited.unwrap(), Waited::Reached);
+    let counters = world.reads.counters(site, now()).await.unwrap();
+    assert_eq!(counters.value.total[&shown]["click"], 3_000);
+    assert_eq!(counters.position, token);
+    shutdown.cancel();
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap().unwrap();
+    }
+}
