@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod app;
+mod bench;
 pub mod cli;
 pub mod config;
 pub mod demo;
