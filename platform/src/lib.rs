@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod fields;
 pub mod json;
+pub mod openapi;
 pub mod page;
 pub mod problem;
 pub mod rate_limit;

@@ -1,14 +1,10 @@
 //! What the OpenAPI document says of every operation alike: problems, and the headers of requests and answers.
 
-use std::collections::BTreeMap;
-
-use platform::problem::{self, ProblemBody, ProblemKind};
+use platform::openapi::add_header;
+use platform::problem_responses;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::{
-    ContentBuilder, Header, HeaderBuilder, ObjectBuilder, Ref, RefOr, Required, Response,
-    ResponseBuilder, Type,
-};
-use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
+use utoipa::openapi::{ObjectBuilder, RefOr, Required, Type};
+use utoipa::{IntoParams, OpenApi};
 
 use crate::min_position::{self, MinPosition};
 use crate::stream::{self, LastEventId};
@@ -63,20 +59,7 @@ fn parameter(name: &str, place: ParameterIn, description: &str) -> Parameter {
         .build()
 }
 
-macro_rules! problems {
-    ($($(#[$docs:meta])* $name:ident: $($kind:ident)+;)*) => {$(
-        $(#[$docs])*
-        pub(crate) struct $name;
-
-        impl IntoResponses for $name {
-            fn responses() -> BTreeMap<String, RefOr<Response>> {
-                documented(&[$(ProblemKind::$kind),+])
-            }
-        }
-    )*};
-}
-
-problems! {
+problem_responses! {
     /// Of a list that belongs to the account.
     ListProblems: InvalidParameter InvalidCursor InvalidPosition Unauthenticated Forbidden Internal PositionNotReached
         Unavailable RequestTimeout;
@@ -90,35 +73,6 @@ problems! {
         RequestTimeout;
     StreamProblems: InvalidParameter InvalidPosition Unauthenticated Forbidden RateLimited Internal Unavailable
         RequestTimeout;
-}
-
-/// One response per status, which names every problem that it may be.
-fn documented(kinds: &[ProblemKind]) -> BTreeMap<String, RefOr<Response>> {
-    let mut statuses: BTreeMap<String, Vec<ProblemKind>> = BTreeMap::new();
-    for kind in kinds {
-        let status = kind.status().as_str().to_owned();
-        statuses.entry(status).or_default().push(*kind);
-    }
-    statuses
-        .into_iter()
-        .map(|(status, kinds)| (status, RefOr::T(problem_response(&kinds))))
-        .collect()
-}
-
-fn problem_response(kinds: &[ProblemKind]) -> Response {
-    let words = |kind: &ProblemKind| format!("`{}`: {}.", kind.slug(), kind.title());
-    let description = kinds.iter().map(words).collect::<Vec<_>>().join(" ");
-    let schema = Ref::from_schema_name(ProblemBody::name());
-    let content = ContentBuilder::new().schema(Some(schema)).build();
-    let mut response = ResponseBuilder::new()
-        .description(description)
-        .content(problem::CONTENT_TYPE, content);
-    let status = kinds.first().map_or(0, |kind| kind.status().as_u16());
-    if matches!(status, 429 | 503) {
-        let retry = header(Type::Integer, "Seconds to wait before asking again.");
-        response = response.header("Retry-After", retry);
-    }
-    response.build()
 }
 
 /// Every read says where it stands and, where it can be asked for again, what it is known by.
@@ -137,8 +91,7 @@ fn add_headers(operation: &mut Operation) {
             continue;
         };
         let mut add = |name: &str, description| {
-            let header = header(Type::String, description);
-            response.headers.insert(name.to_owned(), header.into());
+            add_header(response, name, Type::String, description);
         };
         add(
             "Proofline-Position",
@@ -155,11 +108,4 @@ fn add_headers(operation: &mut Operation) {
             );
         }
     }
-}
-
-fn header(of: Type, description: &str) -> Header {
-    HeaderBuilder::new()
-        .schema(Some(ObjectBuilder::new().schema_type(of).build()))
-        .description(Some(description))
-        .build()
 }

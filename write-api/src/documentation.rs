@@ -1,15 +1,10 @@
 //! What the OpenAPI document says of every operation alike: problems, and the headers of requests and answers.
 
-use std::collections::BTreeMap;
-
-use platform::problem::{self, ProblemBody, ProblemKind};
-use platform::serve::SECURITY_SCHEME;
+use platform::openapi::{SECURITY_SCHEME, add_header};
+use platform::problem_responses;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::{
-    ContentBuilder, Header, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder,
-    Type,
-};
-use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
+use utoipa::openapi::{RefOr, Type};
+use utoipa::{IntoParams, OpenApi};
 
 #[derive(OpenApi)]
 #[openapi(tags(
@@ -43,20 +38,7 @@ pub(crate) struct IfMatchHeader {
     if_match: Option<String>,
 }
 
-macro_rules! problems {
-    ($($(#[$docs:meta])* $name:ident: $($kind:ident)+;)*) => {$(
-        $(#[$docs])*
-        pub(crate) struct $name;
-
-        impl IntoResponses for $name {
-            fn responses() -> BTreeMap<String, RefOr<Response>> {
-                documented(&[$(ProblemKind::$kind),+])
-            }
-        }
-    )*};
-}
-
-problems! {
+problem_responses! {
     /// Of a command that makes what belongs to the account.
     CreateProblems: MalformedJson UnreadableBody IdempotencyKeyInvalid Unauthenticated Forbidden Conflict BodyTooLarge
         UnsupportedMediaType InvalidBody IdempotencyKeyReused Internal Unavailable RequestTimeout;
@@ -72,35 +54,6 @@ problems! {
         UnsupportedMediaType InvalidBody IdempotencyKeyReused RateLimited Internal Unavailable RequestTimeout;
     CollectProblems: MalformedJson UnreadableBody BodyTooLarge UnsupportedMediaType InvalidBody InvalidToken
         TokenExpired RateLimited Internal Unavailable RequestTimeout;
-}
-
-/// One response per status, which names every problem that it may be.
-fn documented(kinds: &[ProblemKind]) -> BTreeMap<String, RefOr<Response>> {
-    let mut statuses: BTreeMap<String, Vec<ProblemKind>> = BTreeMap::new();
-    for kind in kinds {
-        let status = kind.status().as_str().to_owned();
-        statuses.entry(status).or_default().push(*kind);
-    }
-    statuses
-        .into_iter()
-        .map(|(status, kinds)| (status, RefOr::T(problem_response(&kinds))))
-        .collect()
-}
-
-fn problem_response(kinds: &[ProblemKind]) -> Response {
-    let words = |kind: &ProblemKind| format!("`{}`: {}.", kind.slug(), kind.title());
-    let description = kinds.iter().map(words).collect::<Vec<_>>().join(" ");
-    let schema = Ref::from_schema_name(ProblemBody::name());
-    let content = ContentBuilder::new().schema(Some(schema)).build();
-    let mut response = ResponseBuilder::new()
-        .description(description)
-        .content(problem::CONTENT_TYPE, content);
-    let status = kinds.first().map_or(0, |kind| kind.status().as_u16());
-    if matches!(status, 429 | 503) {
-        let retry = header(Type::Integer, "Seconds to wait before sending again.");
-        response = response.header("Retry-After", retry);
-    }
-    response.build()
 }
 
 /// Every command answers with the same headers.
@@ -129,8 +82,7 @@ fn add_headers(operation: &mut Operation) {
             continue;
         }
         let mut add = |name: &str, description| {
-            let header = header(Type::String, description);
-            response.headers.insert(name.to_owned(), header.into());
+            add_header(response, name, Type::String, description);
         };
         add("ETag", "The version, as `\"v1\"`: for `If-Match`.");
         add("Proofline-Position", "The body's `position`.");
@@ -142,13 +94,6 @@ fn add_headers(operation: &mut Operation) {
             add("Location", "The path of what was made.");
         }
     }
-}
-
-fn header(of: Type, description: &str) -> Header {
-    HeaderBuilder::new()
-        .schema(Some(ObjectBuilder::new().schema_type(of).build()))
-        .description(Some(description))
-        .build()
 }
 
 #[cfg(test)]

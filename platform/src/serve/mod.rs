@@ -2,7 +2,6 @@
 
 mod edge;
 mod listen;
-mod openapi;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -12,10 +11,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use futures::future::BoxFuture;
 
-pub use self::{
-    listen::{Stopping, serve},
-    openapi::SECURITY_SCHEME,
-};
+pub use self::listen::{Stopping, serve};
 use crate::{problem::ProblemKind, rate_limit::TrustedProxies, telemetry};
 
 pub const BODY_BYTES_MAX_DEFAULT: usize = 1024 * 1024;

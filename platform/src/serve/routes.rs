@@ -15,8 +15,9 @@ use futures::future::join_all;
 use serde::Serialize;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{Ops, ReadinessCheck, openapi};
+use super::{Ops, ReadinessCheck};
 use crate::{
+    openapi,
     problem::{Problem, ProblemKind, description},
     telemetry,
 };

@@ -1,4 +1,5 @@
 use super::*;
+use crate::openapi::SECURITY_SCHEME;
 
 #[tokio::test]
 async fn a_live_process_says_so() {
