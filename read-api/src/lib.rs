@@ -33,7 +33,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use authenticator::ApiKeys;
-pub use state::{Quota, ReadConfig, ReadState};
+pub use state::{ReadConfig, ReadState};
 
 /// Every route of this API with its documentation, to be merged with other routers and given to
 /// [`platform::serve::finish`].

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::FromRef;
 use domain::SiteId;
 use platform::auth::{Authenticate, Reader};
-use platform::rate_limit::RateLimit;
+use platform::rate_limit::{Quota, RateLimit};
 use platform::signed::Signer;
 use projections::{Projection, ReadTx, Reads, site_list};
 
@@ -45,13 +45,6 @@ pub struct ReadConfig {
     pub streams_per_account: usize,
     /// Between two signs of life on an event stream.
     pub stream_heartbeat: Duration,
-}
-
-/// So many per second in the long run, and so many at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
-    pub per_second: u32,
-    pub burst: u32,
 }
 
 pub(crate) struct Limits {
@@ -109,12 +102,11 @@ impl Shared {
 
 impl Default for ReadConfig {
     fn default() -> Self {
-        let quota = |per_second, burst| Quota { per_second, burst };
         Self {
             position_wait_max: Duration::from_secs(2),
             feed_max_age_s: 30,
-            feed_requests_per_network: quota(200, 2_000),
-            feed_requests_per_site: quota(1_000, 10_000),
+            feed_requests_per_network: Quota::new(200, 2_000),
+            feed_requests_per_site: Quota::new(1_000, 10_000),
             streams_per_account: 50,
             stream_heartbeat: Duration::from_secs(15),
         }
@@ -123,10 +115,9 @@ impl Default for ReadConfig {
 
 impl Limits {
     fn new(config: ReadConfig) -> Self {
-        let limit = |name, quota: Quota| RateLimit::new(name, quota.per_second, quota.burst);
         Self {
-            feed_network: limit("feed-network", config.feed_requests_per_network),
-            feed_site: limit("feed-site", config.feed_requests_per_site),
+            feed_network: RateLimit::new("feed-network", config.feed_requests_per_network),
+            feed_site: RateLimit::new("feed-site", config.feed_requests_per_site),
         }
     }
 }

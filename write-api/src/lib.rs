@@ -26,7 +26,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use authenticator::ApiKeys;
-pub use state::{Quota, WriteConfig, WriteState};
+pub use state::{WriteConfig, WriteState};
 
 /// Every route of this API with its documentation, to be merged with other routers and given to
 /// [`platform::serve::finish`].

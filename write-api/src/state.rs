@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use commands::Commands;
 use platform::auth::Authenticate;
-use platform::rate_limit::RateLimit;
+use platform::rate_limit::{Quota, RateLimit};
 use platform::signed::Signer;
 
 /// Cheap to clone.
@@ -32,13 +32,6 @@ pub struct WriteConfig {
     pub hook_deliveries_per_network: Quota,
     /// Deliveries to `/hooks` that one integration's secret has signed.
     pub hook_deliveries_per_integration: Quota,
-}
-
-/// So many per second in the long run, and so many at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
-    pub per_second: u32,
-    pub burst: u32,
 }
 
 pub(crate) struct Limits {
@@ -67,24 +60,25 @@ impl WriteState {
 
 impl Default for WriteConfig {
     fn default() -> Self {
-        let quota = |per_second, burst| Quota { per_second, burst };
         Self {
-            collect_requests_per_network: quota(200, 2_000),
-            collect_events_per_site: quota(5_000, 50_000),
-            hook_deliveries_per_network: quota(500, 2_000),
-            hook_deliveries_per_integration: quota(100, 1_000),
+            collect_requests_per_network: Quota::new(200, 2_000),
+            collect_events_per_site: Quota::new(5_000, 50_000),
+            hook_deliveries_per_network: Quota::new(500, 2_000),
+            hook_deliveries_per_integration: Quota::new(100, 1_000),
         }
     }
 }
 
 impl Limits {
     fn new(config: WriteConfig) -> Self {
-        let limit = |name, quota: Quota| RateLimit::new(name, quota.per_second, quota.burst);
         Self {
-            collect_network: limit("collect-network", config.collect_requests_per_network),
-            collect_site: limit("collect-site", config.collect_events_per_site),
-            hook_network: limit("hooks-network", config.hook_deliveries_per_network),
-            hook_integration: limit("hooks-integration", config.hook_deliveries_per_integration),
+            collect_network: RateLimit::new("collect-network", config.collect_requests_per_network),
+            collect_site: RateLimit::new("collect-site", config.collect_events_per_site),
+            hook_network: RateLimit::new("hooks-network", config.hook_deliveries_per_network),
+            hook_integration: RateLimit::new(
+                "hooks-integration",
+                config.hook_deliveries_per_integration,
+            ),
         }
     }
 }

@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponseParts, ResponseParts},
 };
 use governor::{
-    Quota, RateLimiter,
+    RateLimiter,
     clock::{Clock, MonotonicClock, Reference},
     middleware::StateInformationMiddleware,
     state::keyed::DashMapStateStore,
@@ -39,6 +39,20 @@ const CHECKS_PER_LOOK: u64 = 256;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 type Limiter<C> = RateLimiter<u64, DashMapStateStore<u64>, C, StateInformationMiddleware>;
+
+/// So many per second in the long run, and so many at once. Zeros count as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    pub per_second: u32,
+    pub burst: u32,
+}
+
+impl Quota {
+    #[must_use]
+    pub const fn new(per_second: u32, burst: u32) -> Self {
+        Self { per_second, burst }
+    }
+}
 
 /// One limit over many keys, such as "10 requests per second and network, 50 in a burst".
 ///
@@ -61,19 +75,19 @@ pub struct RateLimit<C: Clock = MonotonicClock> {
 }
 
 impl RateLimit {
-    /// `name` appears in the headers: lower-case letters, digits, `-`. Zeros count as one.
+    /// `name` appears in the headers: lower-case letters, digits, `-`.
     #[must_use]
-    pub fn new(name: &'static str, per_second: u32, burst: u32) -> Self {
-        Self::with(name, per_second, burst, KEYS_MAX, MonotonicClock)
+    pub fn new(name: &'static str, quota: Quota) -> Self {
+        Self::with(name, quota, KEYS_MAX, MonotonicClock)
     }
 }
 
 impl<C: Clock + Clone> RateLimit<C> {
-    fn with(name: &'static str, per_second: u32, burst: u32, keys_max: usize, clock: C) -> Self {
-        let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+    fn with(name: &'static str, quota: Quota, keys_max: usize, clock: C) -> Self {
+        let per_second = NonZeroU32::new(quota.per_second).unwrap_or(NonZeroU32::MIN);
+        let burst = NonZeroU32::new(quota.burst).unwrap_or(NonZeroU32::MIN);
         let window_s = burst.get().div_ceil(per_second.get());
-        let quota = Quota::per_second(per_second).allow_burst(burst);
+        let quota = governor::Quota::per_second(per_second).allow_burst(burst);
         Self {
             name,
             burst: burst.get(),

@@ -17,7 +17,8 @@ type FakeLimit = RateLimit<FakeRelativeClock>;
 
 fn limit(per_second: u32, burst: u32, keys_max: usize) -> (Arc<FakeLimit>, FakeRelativeClock) {
     let clock = FakeRelativeClock::default();
-    let limit = RateLimit::with("burst", per_second, burst, keys_max, clock.clone());
+    let quota = Quota::new(per_second, burst);
+    let limit = RateLimit::with("burst", quota, keys_max, clock.clone());
     (Arc::new(limit), clock)
 }
 

@@ -1,6 +1,7 @@
 use axum::body::Body;
 use chrono::TimeDelta;
 use domain::Impression;
+use platform::rate_limit::Quota;
 use serde_json::{Value, json};
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -138,7 +139,7 @@ fn a_body_of_another_shape_is_refused_whole() {
 #[test]
 fn events_count_against_their_sites() {
     let (one, other) = (token(2, now()), token(4, now()));
-    let limit = RateLimit::new("collect-site", 1, 3);
+    let limit = RateLimit::new("collect-site", Quota::new(1, 3));
     let judged = |tokens: &[&String]| {
         let events: Vec<Value> = tokens.iter().map(|token| event(token)).collect();
         batch(&events).judge(&signer(), now()).unwrap()
