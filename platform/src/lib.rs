@@ -15,6 +15,7 @@ pub mod fields;
 pub mod json;
 pub mod openapi;
 pub mod page;
+pub mod position;
 pub mod problem;
 pub mod rate_limit;
 pub mod request;

@@ -1,15 +1,13 @@
 //! What a read answers: the body or, where the caller has it already, 304; both with tag and position.
 
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use platform::position::position_header;
 use platform::problem::{Problem, ProblemKind};
 use platform::request::{ETag, IfNoneMatch};
 use projections::{AsOf, Token};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-
-/// How far the log had been read when the answer was made.
-pub(crate) const POSITION: HeaderName = HeaderName::from_static("proofline-position");
 
 /// A cache of one's own may keep it, and must ask before it uses it.
 const OWN_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
@@ -90,7 +88,7 @@ impl Answer {
         };
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, self.cache_control);
-        headers.extend(position(self.position));
+        headers.extend(position_header(self.position));
         response
     }
 }
@@ -111,19 +109,8 @@ pub(crate) fn found<T>(read: AsOf<Option<T>>) -> Result<AsOf<T>, Problem> {
 }
 
 pub(crate) fn not_found(at: Token) -> Problem {
-    let problem = Problem::new(ProblemKind::NotFound);
-    position(at)
-        .into_iter()
-        .fold(problem, |problem, (name, value)| {
-            problem.header(name, value)
-        })
-}
-
-/// The header that every read is answered with.
-pub(crate) fn position(at: Token) -> Option<(HeaderName, HeaderValue)> {
-    // Base64url is visible ASCII.
-    let value = HeaderValue::try_from(at.to_string()).ok()?;
-    Some((POSITION, value))
+    let [(name, value)] = position_header(at);
+    Problem::new(ProblemKind::NotFound).header(name, value)
 }
 
 fn json<T: Serialize>(body: &T) -> Result<Vec<u8>, Problem> {

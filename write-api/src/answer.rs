@@ -3,15 +3,14 @@
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use commands::{Committed, Token};
+use commands::Committed;
+use platform::position::position_header;
 use platform::request::ETag;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Where to wait for in a read that must see the command; see `Proofline-Min-Position`.
-pub(crate) const POSITION: HeaderName = HeaderName::from_static("proofline-position");
-pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// What every command answers with.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -87,8 +86,4 @@ impl<T: Serialize> IntoResponse for Answer<T> {
         }
         response
     }
-}
-
-pub(crate) fn position_header(position: Token) -> [(HeaderName, String); 1] {
-    [(POSITION, position.to_string())]
 }

@@ -9,13 +9,14 @@ use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::min_position;
 use crate::state::ReadState;
 
 const ANY_PAGE: &str = "*";
 const READABLE: &str =
     "ETag, Proofline-Position, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id";
 /// A cache must not answer a request that waits for a position with what it kept before.
-const VARY: &str = "Proofline-Min-Position";
+const VARY: &str = min_position::HEADER;
 
 pub(crate) fn routes() -> OpenApiRouter<ReadState> {
     OpenApiRouter::new()

@@ -8,6 +8,7 @@ use domain::AccountId;
 use domain::account::Scope;
 use futures::{Stream, StreamExt as _};
 use platform::auth::Reader;
+use platform::position::position_header;
 use platform::serve::Stopping;
 use projections::Token;
 use tracing::Span;
@@ -16,7 +17,6 @@ use super::filter::TypeFilter;
 use super::frame::StreamedEvent;
 use super::last_event_id::LastEventId;
 use super::subscription::{Streamed, Subscription};
-use crate::answer;
 use crate::documentation::StreamProblems;
 use crate::failure::Failure;
 use crate::state::ReadState;
@@ -114,6 +114,6 @@ fn answer(start: Token, frames: impl Stream<Item = Event> + Send + 'static) -> R
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-    headers.extend(answer::position(start));
+    headers.extend(position_header(start));
     response
 }

@@ -1,14 +1,14 @@
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderName;
+use axum::http::{HeaderName, HeaderValue};
 use platform::clock;
+use platform::position::position_header;
 use platform::rate_limit::RateLimitHeaders;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::batch::{Batch, CollectRequest};
 use super::event::RefusedEvent;
-use crate::answer::position_header;
 use crate::documentation::CollectProblems;
 use crate::failure::Failure;
 use crate::network_quota::{Collect, WithinQuota};
@@ -33,7 +33,7 @@ pub(crate) struct Collected {
 type Answer = (
     RateLimitHeaders,
     RateLimitHeaders,
-    [(HeaderName, String); 1],
+    [(HeaderName, HeaderValue); 1],
     Json<Collected>,
 );
 

@@ -3,11 +3,10 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use commands::Committed;
+use platform::position::position_header;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-use crate::answer::position_header;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
