@@ -4,8 +4,6 @@ use axum::response::{IntoResponse, Response};
 use platform::problem::{Problem, ProblemKind};
 use projections::{ReadError, StreamError};
 
-const RETRY_AFTER_S: u32 = 1;
-
 /// Why a handler failed: a problem already, or a read's error, which becomes one.
 #[derive(Debug)]
 pub(crate) struct Failure(Problem);
@@ -37,9 +35,7 @@ impl From<ReadError> for Failure {
             | ReadError::Analytics(_)
             | ReadError::Account(_)
             | ReadError::Position(_)
-            | ReadError::Open(_) => {
-                Problem::new(ProblemKind::Unavailable).retry_after_s(RETRY_AFTER_S)
-            }
+            | ReadError::Open(_) => Problem::new(ProblemKind::Unavailable),
             ReadError::OtherIncarnation | ReadError::Stored { .. } => {
                 Problem::new(ProblemKind::Internal)
             }
@@ -52,7 +48,7 @@ impl From<StreamError> for Failure {
     fn from(error: StreamError) -> Self {
         let problem = match error {
             StreamError::ReadHead(_) | StreamError::Read(_) | StreamError::Ended => {
-                Problem::new(ProblemKind::Unavailable).retry_after_s(RETRY_AFTER_S)
+                Problem::new(ProblemKind::Unavailable)
             }
             // Whoever subscribes knows which parameter they came from.
             StreamError::Beyond { .. } | StreamError::OtherLog => {

@@ -5,7 +5,7 @@ use commands::CommandError;
 use domain::{DomainError, ErrorKind};
 use platform::problem::{Problem, ProblemKind};
 
-const RETRY_AFTER_S: u32 = 1;
+const RETRY_AFTER_CONTENTION_S: u32 = 1;
 
 /// Why a handler failed: a problem already, or a command's error, which becomes one.
 #[derive(Debug)]
@@ -51,13 +51,9 @@ impl From<CommandError> for Failure {
             CommandError::Contended => Problem::new(ProblemKind::Conflict)
                 .code("contended")
                 .detail("others keep changing the resource")
-                .retry_after_s(RETRY_AFTER_S),
-            CommandError::Overloaded => Problem::new(ProblemKind::Unavailable)
-                .code("overloaded")
-                .retry_after_s(RETRY_AFTER_S),
-            CommandError::Unavailable(_) => Problem::new(ProblemKind::Unavailable)
-                .retry_after_s(RETRY_AFTER_S)
-                .internal(error),
+                .retry_after_s(RETRY_AFTER_CONTENTION_S),
+            CommandError::Overloaded => Problem::new(ProblemKind::Unavailable).code("overloaded"),
+            CommandError::Unavailable(_) => Problem::new(ProblemKind::Unavailable).internal(error),
             CommandError::Internal(_) => Problem::new(ProblemKind::Internal).internal(error),
         })
     }

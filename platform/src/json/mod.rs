@@ -27,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
+        if !is_json(&media_type(request.headers())) {
             return Err(Problem::new(ProblemKind::UnsupportedMediaType)
                 .code("content_type")
                 .detail("send the body as application/json"));
@@ -65,17 +65,20 @@ fn malformed(error: &serde_json::Error) -> Problem {
     Problem::new(ProblemKind::MalformedJson).detail(error.to_string())
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers
+/// The content type in lower case, without parameters. Empty where there is none.
+#[must_use]
+pub fn media_type(headers: &HeaderMap) -> String {
+    let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-    else {
-        return false;
-    };
+        .unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    let essence = essence.to_ascii_lowercase();
-    essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"))
+    essence.to_ascii_lowercase()
+}
+
+fn is_json(media_type: &str) -> bool {
+    media_type == "application/json"
+        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
 
 #[cfg(test)]

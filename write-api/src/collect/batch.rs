@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
 use chrono::{DateTime, Utc};
 use commands::Observation;
 use domain::{Impression, SiteId};
@@ -21,6 +20,8 @@ use super::collect_events::count;
 use super::event::{Event, Refusal, RefusedEvent};
 
 pub(super) const EVENTS_MAX: usize = 1_000;
+/// JSON, and what a browser sends without asking first.
+const MEDIA_TYPES: [&str; 2] = ["application/json", "text/plain"];
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -43,7 +44,7 @@ impl<S: Send + Sync> FromRequest<S> for Batch {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_json_or_text(request.headers()) {
+        if !MEDIA_TYPES.contains(&&*json::media_type(request.headers())) {
             return Err(Problem::new(ProblemKind::UnsupportedMediaType)
                 .code("content_type")
                 .detail("send the body as application/json or text/plain"));
@@ -131,18 +132,6 @@ fn all_refused(refused: &[RefusedEvent]) -> Problem {
     };
     let errors = refused.iter().map(RefusedEvent::field_error);
     errors.fold(Problem::new(kind), Problem::error)
-}
-
-/// The types that a browser sends without asking first, and JSON.
-fn is_json_or_text(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    ["application/json", "text/plain"]
-        .iter()
-        .any(|accepted| essence.eq_ignore_ascii_case(accepted))
 }
 
 #[cfg(test)]
