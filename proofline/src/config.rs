@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use engines::Urls;
+use platform::rate_limit::Quota;
 use reqwest::Url;
 use write_api::WriteConfig;
 
@@ -110,14 +111,26 @@ pub struct Tuning {
         default_value_t = 5_000
     )]
     pub collect_events_per_second: u32,
+    /// Requests to /collect per second from one network; ten times as many at once.
+    #[arg(
+        long,
+        env = "PROOFLINE_COLLECT_REQUESTS_PER_SECOND",
+        default_value_t = 200
+    )]
+    pub collect_requests_per_second: u32,
 }
 
 impl Tuning {
     pub fn write(&self) -> WriteConfig {
-        let mut config = WriteConfig::default();
-        config.collect_events_per_site.per_second = self.collect_events_per_second;
-        config.collect_events_per_site.burst = self.collect_events_per_second.saturating_mul(10);
-        config
+        let quota = |per_second: u32| Quota {
+            per_second,
+            burst: per_second.saturating_mul(10),
+        };
+        WriteConfig {
+            collect_events_per_site: quota(self.collect_events_per_second),
+            collect_requests_per_network: quota(self.collect_requests_per_second),
+            ..WriteConfig::default()
+        }
     }
 }
 

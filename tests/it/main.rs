@@ -12,6 +12,7 @@ mod faults;
 mod feed;
 mod golden_rows;
 mod journey;
+mod projectors;
 mod proxy;
 mod served;
 mod several_processes;

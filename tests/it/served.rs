@@ -329,5 +329,6 @@ pub(crate) fn tuning() -> Tuning {
     Tuning {
         trusted_proxies: 0,
         collect_events_per_second: 1_000_000,
+        collect_requests_per_second: 1_000_000,
     }
 }

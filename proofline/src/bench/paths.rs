@@ -64,6 +64,7 @@ impl Paths {
         let tuning = Tuning {
             trusted_proxies: 0,
             collect_events_per_second: 100_000_000,
+            collect_requests_per_second: 1_000_000,
         };
         let app = App::open(Part::WriteApi, connections, &tuning).await?;
         let commands = app

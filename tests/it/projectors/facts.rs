@@ -14,7 +14,7 @@ use event_store::{Append, NewEvent, NewTelemetry, Origin, StreamId, encode};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::world::World;
+use super::world::World;
 
 impl World {
     /// Appends events to a stream that stands at `expected`. Answers with the position of the last.

@@ -9,8 +9,8 @@ use projections::{Projection, integration_list, notification_list, site_list};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::facts::{account, now};
-use crate::world::World;
+use super::facts::{account, now};
+use super::world::World;
 
 #[tokio::test]
 async fn a_site_is_read_as_its_last_event_left_it() {
@@ -218,7 +218,7 @@ async fn an_api_key_counts_until_it_is_revoked() {
             .unwrap()
             .is_none()
     );
-    let stranger = crate::facts::account();
+    let stranger = super::facts::account();
     assert!(world.reads.api_key(stranger, key).await.unwrap().is_none());
 
     let revoked = AccountEvent::ApiKeyRevoked {

@@ -13,8 +13,8 @@ use projections::{Projection, Waited};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::facts::{account, now};
-use crate::world::{World, rows};
+use super::facts::{account, now};
+use super::world::{World, rows};
 
 #[tokio::test]
 async fn redis_counts_once_when_the_process_dies_before_the_mirror_moves() {
@@ -52,7 +52,7 @@ async fn a_redis_that_lost_everything_is_filled_again_from_the_log() {
         .collect((account, site, shown), "click", now(), 500)
         .await;
     world.catch_up().await;
-    let client = redis::Client::open(crate::world::variable("REDIS_URL")).unwrap();
+    let client = redis::Client::open(super::world::variable("REDIS_URL")).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let keys: Vec<String> = redis::cmd("KEYS")
         .arg(format!("{{{}:*", world.name))

@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::facts::{account, now};
-use crate::world::{World, rows};
+use super::facts::{account, now};
+use super::world::{World, rows};
 
 #[tokio::test]
 async fn of_two_runners_only_one_writes_a_batch_into_postgres() {

@@ -7,8 +7,8 @@ use futures::{Stream, StreamExt as _};
 use projections::{PublicEvent, StreamError};
 use tokio_util::sync::CancellationToken;
 
-use crate::facts::{account, anna};
-use crate::world::World;
+use super::facts::{account, anna};
+use super::world::World;
 
 type Events = Pin<Box<dyn Stream<Item = Result<PublicEvent, StreamError>> + Send>>;
 

@@ -6,8 +6,8 @@ use projections::Projection;
 use projections::telemetry_facts::Interval;
 use uuid::Uuid;
 
-use crate::facts::{account, now};
-use crate::world::World;
+use super::facts::{account, now};
+use super::world::World;
 
 fn notification() -> NotificationId {
     NotificationId::from(Uuid::now_v7())
@@ -150,7 +150,7 @@ async fn analytics_count_by_interval_and_notification_within_one_account() {
     let by_hour = ask(account, Interval::Hour).await.unwrap().value;
     assert_eq!(by_hour.intervals[0].start, time("2026-11-20T23:00:00Z"));
     assert_eq!(by_hour.intervals.len(), 3);
-    let foreign = ask(crate::facts::account(), Interval::Hour)
+    let foreign = ask(super::facts::account(), Interval::Hour)
         .await
         .unwrap()
         .value;

@@ -5,8 +5,8 @@ use projections::{PositionError, Projection, ProjectionState, Waited};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::facts::account;
-use crate::world::World;
+use super::facts::account;
+use super::world::World;
 
 const LISTS: &[Projection] = &[Projection::SiteList, Projection::NotificationList];
 const LONG: Duration = Duration::from_secs(20);

@@ -4,8 +4,8 @@ use domain::{Buyer, EmbedKey};
 use projections::proof_feed::Feed;
 use sqlx::Row as _;
 
-use crate::facts::{account, anna, embed_key, now};
-use crate::world::World;
+use super::facts::{account, anna, embed_key, now};
+use super::world::World;
 
 async fn feed(world: &World, key: &EmbedKey) -> Option<Feed> {
     let read = world.reads.feed(key, now()).await.unwrap();

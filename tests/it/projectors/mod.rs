@@ -1,0 +1,11 @@
+//! Projectors and queries without HTTP in between.
+
+mod crashes;
+mod event_stream;
+mod facts;
+mod faults;
+mod lists;
+mod positions;
+mod proof_feed;
+mod telemetry;
+mod world;
