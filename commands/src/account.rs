@@ -74,7 +74,7 @@ impl Accounts {
         .await
     }
 
-    /// The key, unless it was revoked. Revocation in this process counts at once, in another within two seconds.
+    /// The key, unless it was revoked. A revocation counts within two seconds, in this process as a rule at once.
     pub async fn api_key(
         &self,
         account: AccountId,

@@ -66,7 +66,12 @@ impl Call {
     }
 
     pub(crate) fn origin(&self) -> Origin {
-        let metadata = [("request_id", &*self.request_id), ("source", self.source)];
+        // A caller may choose its request id; what is stored for ever must not hold just any text.
+        let request_id = Uuid::parse_str(&self.request_id).unwrap_or(self.correlation_id);
+        let metadata = [
+            ("request_id", request_id.to_string()),
+            ("source", self.source.to_owned()),
+        ];
         Origin {
             command_id: self.key.map_or_else(Uuid::now_v7, |key| key.command_id),
             correlation_id: self.correlation_id,
@@ -95,6 +100,11 @@ mod tests {
         );
         assert_eq!(first.command_id, shifted.command_id);
         assert_ne!(first.request_hash, shifted.request_hash);
+        // Stored for ever: a repeat in a later release is known by them.
+        assert_eq!(
+            first.command_id.to_string(),
+            "72c97989-2784-5f8f-a28b-2ed6c85cc6f3"
+        );
         assert_ne!(
             first.command_id,
             ClientKey::new(&Uuid::from_u128(2), "k", &[]).command_id

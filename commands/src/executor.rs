@@ -1,5 +1,6 @@
 //! The command path. Its states stand as a table in docs/command-path.md, each with its test.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use cqrs_es::Aggregate;
@@ -14,6 +15,7 @@ use crate::error::CommandError;
 
 /// How often a command is decided before its caller is told that others keep changing the aggregate.
 const DECISIONS_MAX: usize = 16;
+const TURNS: usize = 64;
 
 /// What a command answers with, when it is done and durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,35 @@ pub struct Committed {
 pub struct Executor {
     store: Store,
     cache: AggregateCache,
+    turns: Arc<Turns>,
+}
+
+/// What a command is about.
+struct Target {
+    tenant: Uuid,
+    owner: Uuid,
+    id: Uuid,
+    stream: StreamId,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Done(Committed),
+    /// Decided on what is not so any more.
+    Again,
+    Denied(CommandError),
+}
+
+/// Locks that commands on contended streams take turns by; a few streams share one.
+struct Turns([tokio::sync::Mutex<()>; TURNS]);
+
+impl Turns {
+    async fn take(&self, stream: &StreamId) -> tokio::sync::MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        stream.hash(&mut hasher);
+        let [.., last] = hasher.finish().to_be_bytes();
+        self.0[usize::from(last) % TURNS].lock().await
+    }
 }
 
 /// An aggregate, and whether it was read in this attempt.
@@ -46,6 +77,9 @@ impl Executor {
         Self {
             store,
             cache: AggregateCache::new(),
+            turns: Arc::new(Turns(std::array::from_fn(|_| {
+                tokio::sync::Mutex::default()
+            }))),
         }
     }
 
@@ -64,71 +98,113 @@ impl Executor {
         A::Error: DomainError,
     {
         let tenant = Uuid::from(call.account);
-        let text = id.to_string();
         if let Some(committed) = self.find_done(tenant, call.key.as_ref()).await? {
             return Ok(committed);
         }
-        let mut must_be_fresh = false;
-        for _ in 0..DECISIONS_MAX {
-            let current = self.current::<A>(tenant, &text, must_be_fresh).await?;
-            must_be_fresh = true;
-            let loaded = &current.loaded;
-            if let Some(expected) = call.if_match
-                && expected != loaded.version
+        let target = Target {
+            tenant,
+            owner,
+            id,
+            stream: StreamId {
+                aggregate_type: A::TYPE.to_owned(),
+                aggregate_id: id.to_string(),
+            },
+        };
+        let mut turn = None;
+        for attempt in 0..DECISIONS_MAX {
+            // Whoever was too late once takes turns with the others of this process, so that all get through.
+            if attempt == 1 {
+                turn = Some(self.turns.take(&target.stream).await);
+            }
+            let fresh = turn.is_some();
+            match self
+                .attempt::<A>(call, &target, command.clone(), fresh)
+                .await?
             {
-                if self.confirmed::<A>(&current, &text).await? {
-                    return Err(CommandError::VersionMismatch {
-                        actual: loaded.version,
-                    });
-                }
-                continue;
-            }
-            let (decided, events) = match decide(&loaded.aggregate, command.clone()).await {
-                Ok(decision) => decision,
-                Err(refusal) => {
-                    if self.confirmed::<A>(&current, &text).await? {
-                        return Err(CommandError::Refused(Box::new(refusal)));
-                    }
-                    continue;
-                }
-            };
-            if events.is_empty() && call.key.is_none() {
-                if self.confirmed::<A>(&current, &text).await? {
-                    return Ok(self.committed(id, loaded.version, loaded.last_position));
-                }
-                continue;
-            }
-            let has_events = !events.is_empty();
-            let append = Append {
-                tenant,
-                stream: StreamId {
-                    aggregate_type: A::TYPE.to_owned(),
-                    aggregate_id: text.clone(),
-                },
-                owner,
-                expected: loaded.version,
-                origin: call.origin(),
-                request_hash: call.key.map(|key| key.request_hash()),
-                events: event_store::encode(&events)?,
-            };
-            match self.store.append(append).await {
-                Ok(appended) => {
-                    let committed = self.done(tenant, decided, &appended)?;
-                    return Ok(Committed {
-                        replayed: appended.replayed,
-                        changed: has_events && !appended.replayed,
-                        ..committed
-                    });
-                }
-                Err(AppendError::Conflict { .. }) => {
-                    self.cache.forget::<A>(tenant, &text);
-                    metrics::counter!("proofline_command_conflicts_total", "aggregate" => A::TYPE)
-                        .increment(1);
-                }
-                Err(error) => return Err(error.into()),
+                Attempt::Done(committed) => return Ok(committed),
+                Attempt::Again => {}
+                Attempt::Denied(error) => return self.deny(call, tenant, error).await,
             }
         }
-        Err(CommandError::Contended)
+        self.deny(call, tenant, CommandError::Contended).await
+    }
+
+    /// Decides once, on the cached aggregate where it need not be fresh.
+    async fn attempt<A>(
+        &self,
+        call: &Call,
+        target: &Target,
+        command: A::Command,
+        fresh: bool,
+    ) -> Result<Attempt, CommandError>
+    where
+        A: Aggregate<Services = ()> + Clone + 'static,
+        A::Error: DomainError,
+    {
+        let current = self
+            .current::<A>(target.tenant, &target.stream.aggregate_id, fresh)
+            .await?;
+        let loaded = &current.loaded;
+        let actual = loaded.version;
+        if call.if_match.is_some_and(|expected| expected != actual) {
+            let denied = CommandError::VersionMismatch { actual };
+            return self
+                .confirm(&current, target, Attempt::Denied(denied))
+                .await;
+        }
+        let (decided, events) = match decide(&loaded.aggregate, command).await {
+            Ok(decision) => decision,
+            Err(refusal) => {
+                let denied = CommandError::Refused(Box::new(refusal));
+                return self
+                    .confirm(&current, target, Attempt::Denied(denied))
+                    .await;
+            }
+        };
+        if events.is_empty() && call.key.is_none() {
+            let done = self.committed(target.id, actual, loaded.last_position);
+            return self.confirm(&current, target, Attempt::Done(done)).await;
+        }
+        let append = Append {
+            tenant: target.tenant,
+            stream: target.stream.clone(),
+            owner: target.owner,
+            expected: actual,
+            origin: call.origin(),
+            request_hash: call.key.map(|key| key.request_hash()),
+            events: event_store::encode(&events)?,
+        };
+        match self.store.append(append).await {
+            Ok(appended) => {
+                let committed = self.done(target.tenant, decided, &appended)?;
+                Ok(Attempt::Done(Committed {
+                    replayed: appended.replayed,
+                    changed: !events.is_empty() && !appended.replayed,
+                    ..committed
+                }))
+            }
+            Err(AppendError::Conflict { .. }) => {
+                self.cache
+                    .forget::<A>(target.tenant, &target.stream.aggregate_id);
+                metrics::counter!("proofline_command_conflicts_total", "aggregate" => A::TYPE)
+                    .increment(1);
+                Ok(Attempt::Again)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Before a command under a key is denied: the same command may have been done meanwhile, by a request that this one
+    /// repeats, and be the very reason of the denial.
+    async fn deny(
+        &self,
+        call: &Call,
+        tenant: Uuid,
+        error: CommandError,
+    ) -> Result<Committed, CommandError> {
+        self.find_done(tenant, call.key.as_ref())
+            .await?
+            .map_or(Err(error), Ok)
     }
 
     /// The aggregate as it may stand, for a look-up of facts that never change once they are there. Read from the
@@ -139,21 +215,6 @@ impl Executor {
     {
         Ok(self
             .current::<A>(tenant, &id.to_string(), false)
-            .await?
-            .loaded)
-    }
-
-    /// The aggregate as it stood a moment ago, for a command that is made conditional on its version.
-    pub(crate) async fn load_fresh<A>(
-        &self,
-        tenant: Uuid,
-        id: Uuid,
-    ) -> Result<Arc<Loaded<A>>, CommandError>
-    where
-        A: Aggregate + Clone + 'static,
-    {
-        Ok(self
-            .current::<A>(tenant, &id.to_string(), true)
             .await?
             .loaded)
     }
@@ -173,14 +234,26 @@ impl Executor {
             .loaded)
     }
 
-    /// Whose a stream is; `None` where it has no event.
-    pub(crate) async fn tenant_of(&self, stream: &StreamId) -> Result<Option<Uuid>, CommandError> {
-        Ok(self
-            .store
-            .streams()
-            .head(stream)
-            .await?
-            .map(|head| head.tenant))
+    /// Whose an aggregate is, and the aggregate at the head of its stream; `None` where it has no event.
+    pub(crate) async fn load_of_any_tenant<A>(
+        &self,
+        id: Uuid,
+    ) -> Result<Option<(Uuid, Arc<Loaded<A>>)>, CommandError>
+    where
+        A: Aggregate + Clone + 'static,
+    {
+        let stream = StreamId {
+            aggregate_type: A::TYPE.to_owned(),
+            aggregate_id: id.to_string(),
+        };
+        let Some(head) = self.store.streams().head(&stream).await? else {
+            return Ok(None);
+        };
+        let mut loaded = self.load::<A>(head.tenant, id).await?;
+        if loaded.version != head.version {
+            loaded = self.load_current::<A>(head.tenant, id).await?;
+        }
+        Ok(Some((head.tenant, loaded)))
     }
 
     /// The stored result of a command that was done before under its key, whatever it would decide now.
@@ -229,21 +302,23 @@ impl Executor {
         })
     }
 
-    /// Whether a decision against the command was made on the stream's head. A cached aggregate may be behind.
-    async fn confirmed<A: Aggregate>(
+    /// Lets a decision that appends nothing stand where it was made on the stream's head. A cached aggregate may be
+    /// behind.
+    async fn confirm<A>(
         &self,
         current: &Current<A>,
-        id: &str,
-    ) -> Result<bool, CommandError> {
+        target: &Target,
+        decision: Attempt,
+    ) -> Result<Attempt, CommandError> {
         if current.fresh {
-            return Ok(true);
+            return Ok(decision);
         }
-        let stream = StreamId {
-            aggregate_type: A::TYPE.to_owned(),
-            aggregate_id: id.to_owned(),
-        };
-        let head = self.store.streams().head(&stream).await?;
-        Ok(head.is_some_and(|head| head.version == current.loaded.version))
+        let head = self.store.streams().head(&target.stream).await?;
+        if head.is_some_and(|head| head.version == current.loaded.version) {
+            Ok(decision)
+        } else {
+            Ok(Attempt::Again)
+        }
     }
 
     /// Keeps the decided aggregate, unless the stored result of an earlier one was returned.

@@ -1,9 +1,7 @@
 //! Integrations: shops that send what happened.
 
-use cqrs_es::Aggregate as _;
 use domain::integration::{ConnectedShop, Integration, IntegrationCommand, Platform};
 use domain::{AccountId, Hostname, IntegrationId, Pii, SiteId, WebhookSecret};
-use event_store::StreamId;
 
 use crate::call::Call;
 use crate::error::CommandError;
@@ -60,14 +58,13 @@ impl Integrations {
         &self,
         id: IntegrationId,
     ) -> Result<Option<(AccountId, ConnectedShop)>, CommandError> {
-        let stream = StreamId {
-            aggregate_type: Integration::TYPE.to_owned(),
-            aggregate_id: id.to_string(),
-        };
-        let Some(tenant) = self.executor.tenant_of(&stream).await? else {
+        let Some((tenant, loaded)) = self
+            .executor
+            .load_of_any_tenant::<Integration>(id.into())
+            .await?
+        else {
             return Ok(None);
         };
-        let loaded = self.executor.load::<Integration>(tenant, id.into()).await?;
         Ok(loaded
             .aggregate
             .connected()

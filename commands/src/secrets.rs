@@ -66,6 +66,26 @@ fn first_16(bytes: &[u8; 32]) -> [u8; 16] {
 mod tests {
     use super::*;
 
+    /// Stored for ever: another result would make new subjects of known people.
+    #[test]
+    fn subjects_and_embed_keys_stay_what_they_are() {
+        let secrets = Secrets::new([1; 32], [2; 32]);
+        let account = AccountId::from(Uuid::from_u128(1));
+        let email = Email::parse("anna@example.com").unwrap();
+        assert_eq!(
+            secrets.subject_of_email(account, &email).to_string(),
+            "7dcf3dd3-47a1-845b-8ec2-0c2062cf7ea5"
+        );
+        assert_eq!(
+            secrets.subject_of_id(Uuid::from_u128(7)).to_string(),
+            "f55dc17d-f648-8d53-bd51-11396651ebb9"
+        );
+        assert_eq!(
+            secrets.embed_key(Uuid::from_u128(7).into()).as_str(),
+            "pk_47e233a0b0325565d7f92f4daaa361c7"
+        );
+    }
+
     #[test]
     fn a_person_is_one_subject_per_account_and_per_secret() {
         let secrets = Secrets::new([1; 32], [2; 32]);

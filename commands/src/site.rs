@@ -79,7 +79,7 @@ impl Sites {
         for _ in 0..MERGES_MAX {
             let loaded = self
                 .executor
-                .load_fresh::<Site>(call.account.into(), id.into())
+                .load_current::<Site>(call.account.into(), id.into())
                 .await?;
             let site = loaded
                 .aggregate

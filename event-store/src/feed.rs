@@ -107,9 +107,6 @@ impl<L: Log> Reader<L> {
             source,
         };
         let records = self.log.read(self.position, limit).await.map_err(read)?;
-        if records.is_empty() {
-            self.check_head().await?;
-        }
         for (record, expected) in records.iter().zip(self.position + 1..) {
             if record.position() != expected {
                 return Err(FeedError::NotContiguous {
@@ -119,12 +116,15 @@ impl<L: Log> Reader<L> {
                 });
             }
         }
+        // Neither an empty nor a full batch proves that this is still the log it was: its tail may have been lost, and
+        // positions be handed out again, while nobody looked.
+        self.check_head(self.position + records.len() as i64)
+            .await?;
         self.position += records.len() as i64;
         Ok(records)
     }
 
-    /// Nothing to read is no proof of being up to date: the tail may have been lost, or the log be another one.
-    async fn check_head(&self) -> Result<(), FeedError> {
+    async fn check_head(&self, position: i64) -> Result<(), FeedError> {
         let (head, found) = self.log.head().await.map_err(|source| FeedError::Read {
             log: L::NAME,
             source,
@@ -137,10 +137,10 @@ impl<L: Log> Reader<L> {
                 found,
             });
         }
-        if head < self.position {
+        if head < position {
             return Err(FeedError::LostTail {
                 log: L::NAME,
-                position: self.position,
+                position,
                 head,
             });
         }

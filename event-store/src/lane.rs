@@ -7,7 +7,7 @@ use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// What a lane does with a batch.
@@ -31,6 +31,8 @@ pub(crate) trait Flush: Send + Sync + 'static {
 pub(crate) struct Limits {
     /// Items that wait; beyond it, callers are turned away.
     pub(crate) waiting_max: usize,
+    /// Weight of what waits and is in flight; beyond it, callers are turned away.
+    pub(crate) waiting_weight_max: usize,
     /// Items in one call.
     pub(crate) items_max: usize,
     /// Weight of one call; a single heavier item goes alone.
@@ -48,11 +50,19 @@ pub(crate) enum LaneError {
     Ended,
 }
 
-type Waiting<F> = (<F as Flush>::Item, oneshot::Sender<<F as Flush>::Reply>);
+struct Waiting<F: Flush> {
+    item: F::Item,
+    weight: usize,
+    reply: oneshot::Sender<F::Reply>,
+    /// Given back when the item has been answered.
+    _room: OwnedSemaphorePermit,
+}
 
 /// The callers' end of a lane. It drains and ends when the last clone is dropped.
 pub(crate) struct Lane<F: Flush> {
     incoming: mpsc::Sender<Waiting<F>>,
+    room: Arc<Semaphore>,
+    limits: Limits,
     name: &'static str,
 }
 
@@ -60,6 +70,8 @@ impl<F: Flush> Clone for Lane<F> {
     fn clone(&self) -> Self {
         Self {
             incoming: self.incoming.clone(),
+            room: self.room.clone(),
+            limits: self.limits,
             name: self.name,
         }
     }
@@ -69,22 +81,51 @@ impl<F: Flush> Lane<F> {
     pub(crate) fn start(name: &'static str, flush: F, limits: Limits) -> Self {
         let (incoming, received) = mpsc::channel(limits.waiting_max);
         tokio::spawn(run(name, Arc::new(flush), received, limits));
-        Self { incoming, name }
+        let room = Arc::new(Semaphore::new(limits.waiting_weight_max));
+        Self {
+            incoming,
+            room,
+            limits,
+            name,
+        }
     }
 
     pub(crate) async fn submit(&self, item: F::Item) -> Result<F::Reply, LaneError> {
         let (reply, replied) = oneshot::channel();
         self.incoming
-            .try_send((item, reply))
+            .try_send(self.admit(item, reply)?)
             .map_err(|refused| match refused {
-                mpsc::error::TrySendError::Full(_) => {
-                    metrics::counter!("proofline_lane_refused_total", "lane" => self.name)
-                        .increment(1);
-                    LaneError::Full
-                }
+                mpsc::error::TrySendError::Full(_) => self.full(),
                 mpsc::error::TrySendError::Closed(_) => LaneError::Ended,
             })?;
         replied.await.map_err(|_| LaneError::Ended)
+    }
+
+    fn admit(
+        &self,
+        item: F::Item,
+        reply: oneshot::Sender<F::Reply>,
+    ) -> Result<Waiting<F>, LaneError> {
+        let weight = F::weight(&item);
+        // One that is heavier than all that may wait takes all the room.
+        let taken =
+            u32::try_from(weight.clamp(1, self.limits.waiting_weight_max)).unwrap_or(u32::MAX);
+        let room = self
+            .room
+            .clone()
+            .try_acquire_many_owned(taken)
+            .map_err(|_| self.full())?;
+        Ok(Waiting {
+            item,
+            weight,
+            reply,
+            _room: room,
+        })
+    }
+
+    fn full(&self) -> LaneError {
+        metrics::counter!("proofline_lane_refused_total", "lane" => self.name).increment(1);
+        LaneError::Full
     }
 }
 
@@ -123,8 +164,11 @@ async fn run<F: Flush>(
 }
 
 async fn call<F: Flush>(flush: Arc<F>, batch: Vec<Waiting<F>>) {
-    let (items, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    for (result, reply) in flush.flush(items).await.into_iter().zip(replies) {
+    let (items, callers): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .map(|waiting| (waiting.item, (waiting.reply, waiting._room)))
+        .unzip();
+    for (result, (reply, _room)) in flush.flush(items).await.into_iter().zip(callers) {
         // A caller that has gone away needs no reply; what was flushed stays flushed.
         let _ = reply.send(result);
     }
@@ -137,8 +181,8 @@ fn take_batch<F: Flush>(waiting: &mut VecDeque<Waiting<F>>, limits: Limits) -> V
     let mut taken = HashSet::new();
     let mut weight = 0;
     while let Some(entry) = waiting.pop_front() {
-        let keys = F::keys(&entry.0);
-        let heavier = weight + F::weight(&entry.0);
+        let keys = F::keys(&entry.item);
+        let heavier = weight + entry.weight;
         let fits =
             batch.is_empty() || (batch.len() < limits.items_max && heavier <= limits.weight_max);
         if !fits {
@@ -239,6 +283,7 @@ mod tests {
     fn limits() -> Limits {
         Limits {
             waiting_max: 8,
+            waiting_weight_max: 1_000,
             items_max: 4,
             weight_max: 10,
             calls_max: 1,
@@ -327,6 +372,21 @@ mod tests {
         for reply in replies {
             reply.await.unwrap().unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_lane_full_by_weight_turns_callers_away_until_there_is_room() {
+        let it = fixture(Limits {
+            waiting_weight_max: 12,
+            ..limits()
+        });
+        let heavy = it.submit(10_001);
+        it.started(1).await;
+        assert_eq!(it.lane.submit(3_002).await, Err(LaneError::Full));
+        it.gate.add_permits(10);
+        assert_eq!(heavy.await.unwrap(), Ok(20_002));
+        // Heavier than all that may wait, it goes alone.
+        assert_eq!(it.lane.submit(99_003).await, Ok(198_006));
     }
 
     #[tokio::test]

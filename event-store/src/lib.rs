@@ -21,7 +21,7 @@ pub use bucket::{BUCKETS, Bucket, SHARDS, Shard};
 pub use checkpoint::{CheckpointError, Checkpoints, Intent, ProjectionStatus};
 pub use cqrs::{AggregateStore, Loaded, Scope, encode};
 pub use feed::{EventLog, FeedError, Log, Positioned, Reader};
-pub use pool::{Role, connect};
+pub use pool::{Role, connect, connect_lane};
 pub use store::{RecordedEvent, Store, StoreError, StoredCommand, StreamHead, StreamId, Streams};
 pub use telemetry::{Collected, NewTelemetry, TelemetryEvent, TelemetryLane, TelemetryLog};
 pub use token::{LogName, Token, TokenError};

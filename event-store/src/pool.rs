@@ -1,10 +1,12 @@
 //! Connections to Postgres, each as a runtime role that owns nothing.
 
+use std::io;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, Postgres};
 
 /// The runtime roles. Stored in the database; never rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,19 +28,43 @@ impl Role {
     }
 }
 
+/// Longer than the server's own limit on a statement: beyond it, nobody is there any more. Without it, a host that is gone
+/// without a word would hold a lane until TCP gives up.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(35);
+
+/// What a call that was not answered in time is: its outcome is not known. The connection must not go back to its pool.
+pub(crate) fn not_answered(connection: PoolConnection<Postgres>) -> sqlx::Error {
+    drop(connection.detach());
+    sqlx::Error::Io(io::ErrorKind::TimedOut.into())
+}
+
+/// A pool for a lane, as [`Role::Writer`]: two calls in flight, and one connection to find out about lost replies. A
+/// connection is not tried before it is used; a lane finds out by itself what became of a call.
+pub fn connect_lane(url: &str) -> Result<PgPool, sqlx::Error> {
+    Ok(options(3)
+        .test_before_acquire(false)
+        .connect_lazy_with(session(url, Role::Writer)?))
+}
+
 /// A pool whose connections act as `role` from their first statement on. Connects lazily: an engine that is down is an
 /// error of the statement, not of the start.
 pub fn connect(url: &str, role: Role, connections_max: u32) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?
+    Ok(options(connections_max).connect_lazy_with(session(url, role)?))
+}
+
+fn options(connections_max: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(Duration::from_secs(2))
+}
+
+fn session(url: &str, role: Role) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(PgConnectOptions::from_str(url)?
         .application_name(role.as_str())
         .options([
             ("role", role.as_str()),
             ("statement_timeout", "30s"),
             ("lock_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "30s"),
-        ]);
-    Ok(PgPoolOptions::new()
-        .max_connections(connections_max)
-        .acquire_timeout(Duration::from_secs(2))
-        .connect_lazy_with(options))
+        ]))
 }

@@ -109,13 +109,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// `lane` connects as [`crate::Role::Writer`] and holds three connections of its own, so that loads never starve
-    /// it.
+    /// `lane` is a pool of the lane's own, made by [`crate::connect_lane`], so that loads never starve it.
     pub async fn open(lane: PgPool, streams: Streams) -> Result<Self, StoreError> {
         let incarnation = incarnation(&streams.pool, LogName::Events).await?;
         Ok(Self {
             streams,
-            lane: append::start(lane),
+            lane: append::start(lane, incarnation),
             incarnation,
         })
     }

@@ -7,12 +7,14 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::PgPool;
 use sqlx::types::Json;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::append::AppendError;
+use crate::append::{AppendError, Failure, failure};
 use crate::bucket::Bucket;
 use crate::feed::{Log, Positioned};
 use crate::lane::{Flush, Lane, LaneError, Limits};
+use crate::pool::{ANSWER_WITHIN, not_answered};
 use crate::store::{StoreError, incarnation};
 use crate::token::LogName;
 
@@ -67,16 +69,24 @@ pub struct TelemetryLane {
 }
 
 impl TelemetryLane {
-    /// `pool` connects as [`crate::Role::Writer`] and holds two connections.
-    pub fn start(pool: PgPool) -> Self {
+    /// `pool` is made by [`crate::connect_lane`].
+    pub fn start(pool: PgPool, log: &TelemetryLog) -> Self {
         let limits = Limits {
             waiting_max: 1024,
+            waiting_weight_max: 50_000,
             items_max: 256,
             weight_max: 8_000,
             calls_max: 2,
         };
         Self {
-            lane: Lane::start("telemetry", CollectFlush { pool }, limits),
+            lane: Lane::start(
+                "telemetry",
+                CollectFlush {
+                    pool,
+                    incarnation: log.incarnation,
+                },
+                limits,
+            ),
         }
     }
 
@@ -93,6 +103,7 @@ impl TelemetryLane {
 
 struct CollectFlush {
     pool: PgPool,
+    incarnation: Uuid,
 }
 
 impl Flush for CollectFlush {
@@ -114,7 +125,7 @@ impl Flush for CollectFlush {
             Err(error) => error,
         };
         // A value that the database refuses costs its own batch only.
-        if batches.len() > 1 && error.as_database_error().is_some() {
+        if batches.len() > 1 && matches!(failure(&error), Failure::Data) {
             let mut results = Vec::with_capacity(batches.len());
             for batch in &batches {
                 results.push(
@@ -147,8 +158,10 @@ impl CollectFlush {
             .iter()
             .map(|event| event.payload.to_string())
             .collect();
-        let row = sqlx::query!(
-            r#"select accepted as "accepted!", head as "head!" from es.collect($1, $2, $3, $4, $5, $6, $7)"#,
+        let mut connection = self.pool.acquire().await?;
+        let called = sqlx::query!(
+            r#"select accepted as "accepted!", head as "head!" from es.collect($1, $2, $3, $4, $5, $6, $7, $8)"#,
+            self.incarnation,
             &ids(|event| event.tenant),
             &ids(|event| event.owner),
             &buckets,
@@ -157,8 +170,11 @@ impl CollectFlush {
             &occurred,
             &payloads
         )
-        .fetch_one(&self.pool)
-        .await?;
+        .fetch_one(&mut *connection);
+        let Ok(row) = timeout(ANSWER_WITHIN, called).await else {
+            return Err(not_answered(connection));
+        };
+        let row = row?;
         let mut fresh = vec![false; events.len()];
         for ordinal in row.accepted {
             fresh[ordinal as usize - 1] = true;
@@ -179,10 +195,7 @@ fn first(mut collected: Vec<Collected>) -> Collected {
 }
 
 fn refused(error: sqlx::Error) -> AppendError {
-    let data = error
-        .as_database_error()
-        .and_then(|database| database.code())
-        .is_some_and(|code| code.starts_with("22") || code.starts_with("23"));
+    let data = matches!(failure(&error), Failure::Data);
     let error = Arc::new(error);
     if data {
         AppendError::Rejected(error)

@@ -4,11 +4,15 @@ begin
   if not exists (select from pg_roles where rolname = 'proofline_vault') then
     create role proofline_vault nologin;
   end if;
-  if not pg_has_role(current_user, 'proofline_vault', 'member') then
-    execute format('grant proofline_vault to %I', current_user);
-  end if;
 exception
   when duplicate_object or unique_violation then null;
+end
+$$;
+do $$
+begin
+  if not (select rolsuper from pg_roles where rolname = current_user) then
+    execute format('grant proofline_vault to %I', current_user);
+  end if;
 end
 $$;
 grant usage on schema keys to proofline_vault;

@@ -9,12 +9,13 @@ begin
       if not exists (select from pg_roles where rolname = role_name) then
         execute format('create role %I nologin', role_name);
       end if;
-      if not pg_has_role(current_user, role_name, 'member') then
-        execute format('grant %I to %I', role_name, current_user);
-      end if;
     exception
       when duplicate_object or unique_violation then null;
     end;
+    -- Also where somebody else made it. A superuser needs no grant; another migrator needs to become these roles.
+    if not (select rolsuper from pg_roles where rolname = current_user) then
+      execute format('grant %I to %I', role_name, current_user);
+    end if;
   end loop;
 end
 $$;

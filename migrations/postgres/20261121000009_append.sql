@@ -5,14 +5,16 @@
 -- c_* has one element per command, e_* one per event; e_command is the ordinal (1-based) of the event's command, and a
 -- command may have no events. A null c_request_hash means that the command came without a client's key.
 --
+-- log_incarnation is the identity of the log that the caller knows.
+--
 -- Status: ok | duplicate (the stored result is returned) | key_reused | not_found (another tenant's stream) | closed |
 -- conflict (version is the actual one).
 create function es.append(
-  c_id uuid[], c_request_hash bytea[], c_tenant uuid[], c_type text[], c_aggregate text[], c_bucket smallint[],
+  log_incarnation uuid, c_id uuid[], c_request_hash bytea[], c_tenant uuid[], c_type text[], c_aggregate text[], c_bucket smallint[],
   c_expected bigint[], c_actor text[], c_correlation uuid[], c_causation uuid[], c_metadata text[],
   e_command int[], e_id uuid[], e_type text[], e_version text[], e_payload text[])
 returns table (ordinal int, status text, aggregate_type text, aggregate_id text, version bigint, last_position bigint)
-language plpgsql volatile security definer set search_path = pg_catalog, es as $$
+language plpgsql volatile security definer set search_path = pg_catalog, es, pg_temp as $$
 #variable_conflict use_column
 declare
   head        bigint;
@@ -30,6 +32,10 @@ begin
   end if;
 
   perform pg_advisory_xact_lock(20261121, 1);
+  -- A process that outlived a restore of the database must not go on with what it knew before.
+  if log_incarnation is distinct from (select l.incarnation from es.log l where l.name = 'events') then
+    raise exception 'the events log is another incarnation' using errcode = 'ES904';
+  end if;
   -- Every statement below has a snapshot younger than the lock, so it sees all that was appended before.
   select e.position, e.recorded_at into head, head_at from es.events e order by e.position desc limit 1;
   head := coalesce(head, 0);

@@ -1,9 +1,9 @@
 -- The telemetry lane: like es.append, for events that have no stream. Answers with the ordinals (1-based) that were
 -- new, and with the head after the call; all others were seen before.
 create function es.collect(
-  e_tenant uuid[], e_owner uuid[], e_bucket smallint[], e_id uuid[], e_kind text[], e_occurred_at timestamptz[],
+  log_incarnation uuid, e_tenant uuid[], e_owner uuid[], e_bucket smallint[], e_id uuid[], e_kind text[], e_occurred_at timestamptz[],
   e_payload text[], out accepted int[], out head bigint)
-language plpgsql volatile security definer set search_path = pg_catalog, es as $$
+language plpgsql volatile security definer set search_path = pg_catalog, es, pg_temp as $$
 declare
   collect_at timestamptz;
   head_at    timestamptz;
@@ -12,6 +12,9 @@ begin
     raise exception 'es.collect needs read committed' using errcode = 'ES901';
   end if;
   perform pg_advisory_xact_lock(20261121, 2);
+  if log_incarnation is distinct from (select l.incarnation from es.log l where l.name = 'telemetry') then
+    raise exception 'the telemetry log is another incarnation' using errcode = 'ES904';
+  end if;
   select t.position, t.received_at into head, head_at from es.telemetry t order by t.position desc limit 1;
   head := coalesce(head, 0);
   collect_at := greatest(clock_timestamp(), head_at);

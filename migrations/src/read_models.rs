@@ -84,7 +84,7 @@ impl ReadModel {
         let schema = self.schema();
         format!(
             "create schema {schema};
-             set local search_path = {schema};
+             set local search_path = {schema}, pg_temp;
              {ddl}
              grant usage on schema {schema} to proofline_projector, proofline_reader;
              grant select, insert, update, delete, truncate on all tables in schema {schema} to proofline_projector;

@@ -161,7 +161,7 @@ async fn open_projections(connections: &Connections, secrets: &Secrets) -> Resul
         reader: connect(url, Role::Reader, READER_CONNECTIONS)?,
         keys: connect(&connections.keys_url()?, Role::Vault, KEY_CONNECTIONS)
             .context("KEYS_DATABASE_URL")?,
-        vault: write_side::vault(connections, secrets)?,
+        vault: write_side::vault(connections, secrets).await?,
         redis_url: connections.redis_url.clone(),
         redis_prefix: connections.redis_prefix.clone(),
         clickhouse: connections.clickhouse()?,

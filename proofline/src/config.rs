@@ -1,5 +1,6 @@
 //! Where everything is, for every subcommand.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -9,7 +10,7 @@ use reqwest::Url;
 use write_api::WriteConfig;
 
 /// Engines by URL, and what is kept beside them.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct Connections {
     /// Postgres, as a role that may become the runtime roles.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
@@ -37,6 +38,13 @@ pub struct Connections {
         default_value = ".proofline/keys.json"
     )]
     pub key_file: PathBuf,
+}
+
+/// Passwords stay out of logs.
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").finish_non_exhaustive()
+    }
 }
 
 impl Connections {

@@ -13,6 +13,8 @@ pub struct Secrets {
     pub commands: commands::Secrets,
     pub api_keys: ApiKeyPepper,
     pub impressions: Signer,
+    /// Tells one key file from another.
+    pub fingerprint: [u8; 32],
 }
 
 impl Secrets {
@@ -26,6 +28,7 @@ impl Secrets {
             ),
             api_keys: ApiKeyPepper::new(provider.derive("api-key")),
             impressions: Signer::new(provider.derive("impression-token")),
+            fingerprint: provider.derive("fingerprint"),
             provider: Arc::new(provider),
         })
     }

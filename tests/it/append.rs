@@ -201,7 +201,7 @@ async fn runtime_roles_own_nothing_and_create_nothing() {
     .unwrap();
     assert_eq!(owned, 0);
     for role in [Role::Writer, Role::Projector, Role::Reader] {
-        for schema in ["public", "es"] {
+        for schema in ["public", "es", "pg_temp"] {
             let created = world
                 .pool(role)
                 .execute(&*format!("create table {schema}.mine ()"))

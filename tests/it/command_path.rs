@@ -6,7 +6,7 @@ use commands::{
 use domain::{
     AccountId, Hostname, MessageTemplate, NotificationId, NotificationName, SiteId, SiteName,
 };
-use event_store::{Role, Store, TelemetryLane, TelemetryLog};
+use event_store::{Role, Store, TelemetryLog};
 use futures::future::join_all;
 use tests::World;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ async fn commands(world: &World) -> Commands {
 
 async fn commands_on(world: &World, store: Store) -> Commands {
     let telemetry = Telemetry::new(
-        TelemetryLane::start(world.pool(Role::Writer)),
+        world.telemetry().await,
         TelemetryLog::open(world.pool(Role::Writer)).await.unwrap(),
     );
     Commands::new(store, telemetry, Secrets::new([1; 32], [2; 32]))
@@ -283,6 +283,51 @@ async fn a_current_empty_decision_under_a_key_is_stored() {
 }
 
 #[tokio::test]
+async fn a_repeat_that_overlaps_its_first_request_is_answered_with_its_result() {
+    let world = World::new().await;
+    let (here, there) = (commands(&world).await, commands(&world).await);
+    let id = SiteId::from(
+        here.sites
+            .register(&call(), site("Shop"))
+            .await
+            .unwrap()
+            .aggregate_id,
+    );
+    // Both are made conditional on version 1, so whoever comes second meets what the first has done.
+    for round in 1..20 {
+        let conditional = Call {
+            if_match: Some(round),
+            ..keyed(&format!("k-{round}"), "same")
+        };
+        let renamed = name(&format!("Name {round}"));
+        let (one, two) = tokio::join!(
+            here.sites.change(&conditional, id, renamed.clone(), None),
+            there.sites.change(&conditional, id, renamed.clone(), None),
+        );
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!((one.version, two.version), (round + 1, round + 1));
+        assert!(one.replayed != two.replayed, "one of them did it");
+    }
+}
+
+#[tokio::test]
+async fn a_lane_does_not_append_to_another_incarnation_of_the_log() {
+    let world = World::new().await;
+    let store = world.store().await;
+    store.append(append("s")).await.unwrap();
+    sqlx::query("update es.log set incarnation = gen_random_uuid()")
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
+    let refused = store.append(append("t")).await;
+    assert!(
+        matches!(refused, Err(event_store::AppendError::Unavailable(_))),
+        "{refused:?}"
+    );
+    assert_eq!(events(&world).await, 1);
+}
+
+#[tokio::test]
 async fn if_match_holds_against_the_head_and_not_the_cache() {
     let world = World::new().await;
     let (here, there) = (commands(&world).await, commands(&world).await);
@@ -355,10 +400,10 @@ async fn commands_on_one_stream_all_succeed_one_after_the_other() {
             .unwrap()
             .aggregate_id,
     );
-    let (calls, names): (Vec<_>, Vec<_>) = (0..12)
+    let (calls, names): (Vec<_>, Vec<_>) = (0..64)
         .map(|n| (call(), name(&format!("Name {n}"))))
         .unzip();
-    let changes = (0..12).map(|n| {
+    let changes = (0..64).map(|n| {
         processes[n % 2]
             .sites
             .change(&calls[n], id, names[n].clone(), None)
@@ -369,7 +414,7 @@ async fn commands_on_one_stream_all_succeed_one_after_the_other() {
         .map(|done| done.unwrap().version)
         .collect();
     versions.sort_unstable();
-    assert_eq!(versions, (2..14).collect::<Vec<_>>());
+    assert_eq!(versions, (2..66).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -422,7 +467,7 @@ async fn database_gone_is_told_as_unavailable_and_nothing_is_there() {
     let (through, _) = split_address(&world.database_url);
     let unreachable = through("127.0.0.1:1".parse().unwrap());
     let streams = world.store().await.streams().clone();
-    let lane = event_store::connect(&unreachable, Role::Writer, 3).unwrap();
+    let lane = event_store::connect_lane(&unreachable).unwrap();
     let store = Store::open(lane, streams).await.unwrap();
     let refused = store.append(append("s")).await;
     assert!(
@@ -437,6 +482,6 @@ async fn store_behind_proxy(world: &World) -> (Store, Proxy) {
     let (through, server) = split_address(&world.database_url);
     let proxy = Proxy::start(server).await;
     let streams = world.store().await.streams().clone();
-    let lane = event_store::connect(&through(proxy.address), Role::Writer, 3).unwrap();
+    let lane = event_store::connect_lane(&through(proxy.address)).unwrap();
     (Store::open(lane, streams).await.unwrap(), proxy)
 }

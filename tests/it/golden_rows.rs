@@ -161,18 +161,22 @@ const SELECT_EVENTS: &str = "select row_to_json(e)::text from es.events e order 
 const SELECT_SUBJECTS: &str =
     "select row_to_json(s)::text from (select * from keys.subject order by subject_id) s";
 
-/// What differs between two writings of the same: the moment, and the nonces of what is sealed.
-fn comparable(row: &str) -> Value {
-    let mut row: Value = serde_json::from_str(row).unwrap();
-    row["recorded_at"] = Value::Null;
-    for field in ["buyer", "webhook_secret"] {
-        if let Some(sealed) = row["payload"].pointer_mut(&format!("/{field}/$pii/sealed")) {
-            let text = sealed.as_str().unwrap();
-            assert!(text.starts_with("1."), "the format that seals now");
-            *sealed = json!(text.len());
-        }
+/// The row's text, byte for byte, but for what differs between two writings of the same: the moment, and what is sealed
+/// under a fresh nonce, of which the length stays.
+fn comparable(row: &str) -> String {
+    let row = masked(row, r#""recorded_at":""#, |_| 'M'.to_string());
+    masked(&row, r#""sealed":"1."#, |sealed| "*".repeat(sealed.len()))
+}
+
+/// Replaces what follows every `before`, up to the next quotation mark.
+fn masked(text: &str, before: &str, mask: impl Fn(&str) -> String) -> String {
+    let mut parts = text.split(before);
+    let mut out = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (value, rest) = part.split_once('"').unwrap();
+        out.push_str(&format!("{before}{}\"{rest}", mask(value)));
     }
-    row
+    out
 }
 
 #[tokio::test]

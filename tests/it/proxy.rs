@@ -52,22 +52,30 @@ impl Proxy {
         self.broken.load(Ordering::SeqCst)
     }
 
+    /// Breaks only what carries a statement: Parse or Bind in Postgres's protocol, not the pings of a pool.
     async fn forward(self, mut client: TcpStream, mut server: TcpStream) {
         let (mut from_client, mut from_server) = ([0u8; 65536], [0u8; 65536]);
+        // The statement of this connection whose reply is to be lost is on its way.
+        let mut swallowing = false;
         loop {
             tokio::select! {
-                read = client.read(&mut from_client) => match read {
-                    Ok(bytes) if bytes > 0 && !self.breaks(CUT_REQUEST) => {
-                        if server.write_all(&from_client[..bytes]).await.is_err() { return }
+                read = client.read(&mut from_client) => {
+                    let Ok(bytes @ 1..) = read else { return };
+                    let statement = matches!(from_client[0], b'P' | b'B');
+                    if statement && self.breaks(CUT_REQUEST) {
+                        return;
                     }
-                    _ => return,
-                },
-                read = server.read(&mut from_server) => match read {
-                    Ok(bytes) if bytes > 0 && !self.breaks(SWALLOW_REPLY) => {
-                        if client.write_all(&from_server[..bytes]).await.is_err() { return }
+                    swallowing |= from_client[0] == b'B' && self.breaks(SWALLOW_REPLY);
+                    if server.write_all(&from_client[..bytes]).await.is_err() {
+                        return;
                     }
-                    _ => return,
-                },
+                }
+                read = server.read(&mut from_server) => {
+                    let Ok(bytes @ 1..) = read else { return };
+                    if swallowing || client.write_all(&from_server[..bytes]).await.is_err() {
+                        return;
+                    }
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use event_store::vault::{LocalKeyFile, Vault};
-use event_store::{Role, Store, Streams, connect};
+use event_store::{Role, Store, Streams, TelemetryLane, TelemetryLog, connect, connect_lane};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -45,6 +45,9 @@ impl World {
             let copy = format!(r#"create database "{name}{suffix}" template "{template}{suffix}""#);
             admin.execute(&*copy).await?;
         }
+        // What a migration says of its database itself is not copied with it.
+        let revoke = format!(r#"revoke temporary on database "{name}" from public"#);
+        admin.execute(&*revoke).await?;
         Ok(Self {
             database_url: in_database(&admin_url, &name),
             keys_url: in_database(&admin_url, &format!("{name}_keys")),
@@ -82,6 +85,17 @@ impl World {
         vault(&self.keys_url, &self.key_file()).expect("a vault")
     }
 
+    /// The way into the telemetry log.
+    pub async fn telemetry(&self) -> TelemetryLane {
+        let log = TelemetryLog::open(self.pool(Role::Writer))
+            .await
+            .expect("a telemetry log");
+        TelemetryLane::start(
+            connect_lane(&self.database_url).expect("a database URL"),
+            &log,
+        )
+    }
+
     /// A store as a process has it; a second one shares nothing with the first.
     pub async fn store(&self) -> Store {
         open_store(&self.database_url, &self.keys_url, &self.key_file())
@@ -97,7 +111,7 @@ pub async fn open_store(database_url: &str, keys_url: &str, key_file: &Path) -> 
         vault(keys_url, key_file)?,
         domain::upcasters(),
     );
-    Ok(Store::open(connect(database_url, Role::Writer, 3)?, streams).await?)
+    Ok(Store::open(connect_lane(database_url)?, streams).await?)
 }
 
 fn vault(keys_url: &str, key_file: &Path) -> Result<Vault> {

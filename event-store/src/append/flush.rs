@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use sqlx::PgPool;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{Append, AppendError, Appended};
+use crate::pool::{ANSWER_WITHIN, not_answered};
 
 /// How often a lost connection is followed up before the caller is told, and the pause before each further try.
 const RESOLVE_ATTEMPTS: u32 = 4;
@@ -16,12 +18,14 @@ const RESOLVE_PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) struct AppendFlush {
     pool: PgPool,
+    /// Of the log that this process knows; the lane refuses to append to another.
+    incarnation: Uuid,
 }
 
 type Outcome = Result<Appended, AppendError>;
 
 /// What a failed call says about its commands.
-enum Failure {
+pub(crate) enum Failure {
     /// The connection broke: they may have been appended.
     Lost,
     /// One of them holds a value that the database refuses: none was appended.
@@ -33,8 +37,8 @@ enum Failure {
 }
 
 impl AppendFlush {
-    pub(super) fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub(super) fn new(pool: PgPool, incarnation: Uuid) -> Self {
+        Self { pool, incarnation }
     }
 
     pub(super) async fn append_all(&self, items: &[Append]) -> Vec<Outcome> {
@@ -177,8 +181,10 @@ impl AppendFlush {
             .map(|(_, event)| event.payload.to_string())
             .collect();
 
-        let rows = sqlx::query_file!(
+        let mut connection = self.pool.acquire().await?;
+        let called = sqlx::query_file!(
             "sql/append.sql",
+            self.incarnation,
             &command(|item| item.origin.command_id),
             &hashes as _,
             &command(|item| item.tenant),
@@ -196,8 +202,11 @@ impl AppendFlush {
             &event_versions as _,
             &payloads
         )
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch_all(&mut *connection);
+        let Ok(rows) = timeout(ANSWER_WITHIN, called).await else {
+            return Err(not_answered(connection));
+        };
+        let rows = rows?;
         Ok(rows
             .into_iter()
             .map(|row| match &*row.status {
@@ -225,12 +234,14 @@ impl AppendFlush {
 }
 
 /// Classes of SQLSTATE: 08 connection, 57P the server stops or crashes, 22 data, 23 constraint.
-fn failure(error: &sqlx::Error) -> Failure {
+pub(crate) fn failure(error: &sqlx::Error) -> Failure {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Failure::Unreachable,
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Failure::Lost,
         sqlx::Error::Database(database) => match database.code().as_deref() {
             Some(code) if code.starts_with("08") || code.starts_with("57P") => Failure::Lost,
+            // A partition is missing: that is ours to mend, and nobody's data.
+            Some("23514") => Failure::Refused,
             Some(code) if code.starts_with("22") || code.starts_with("23") => Failure::Data,
             _ => Failure::Refused,
         },

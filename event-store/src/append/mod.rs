@@ -2,6 +2,7 @@
 
 mod flush;
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -12,15 +13,26 @@ use crate::lane::{Flush, Lane, LaneError, Limits};
 use crate::store::StreamId;
 use crate::vault::VaultError;
 use flush::AppendFlush;
+pub(crate) use flush::{Failure, failure};
 
 /// An event that is to be appended. `payload` is an object; personal data in it stands in envelopes, sealed or not.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewEvent {
     pub id: Uuid,
     /// Stored name, for instance `site.registered`.
     pub event_type: String,
     pub event_version: String,
     pub payload: Value,
+}
+
+/// Without the payload, which holds personal data in the clear until it is sealed.
+impl fmt::Debug for NewEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewEvent")
+            .field("id", &self.id)
+            .field("event_type", &self.event_type)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Who issues a command and what it follows from.
@@ -95,15 +107,16 @@ impl From<VaultError> for AppendError {
 
 pub(crate) type AppendLane = Lane<AppendFlush>;
 
-/// `pool` should hold as many connections as the lane has calls in flight, and one more to find out about lost replies.
-pub(crate) fn start(pool: sqlx::PgPool) -> AppendLane {
+/// `pool` is made by [`crate::connect_lane`].
+pub(crate) fn start(pool: sqlx::PgPool, incarnation: Uuid) -> AppendLane {
     let limits = Limits {
         waiting_max: 4096,
+        waiting_weight_max: 32 << 20,
         items_max: 256,
         weight_max: 4 << 20,
         calls_max: 2,
     };
-    Lane::start("append", AppendFlush::new(pool), limits)
+    Lane::start("append", AppendFlush::new(pool, incarnation), limits)
 }
 
 pub(crate) async fn append(lane: &AppendLane, append: Append) -> Result<Appended, AppendError> {

@@ -33,6 +33,8 @@ pub(super) fn subjects(payload: &Value) -> Result<Vec<Uuid>, VaultError> {
 fn collect(value: &Value, found: &mut Vec<Uuid>) -> Result<(), VaultError> {
     match value {
         Value::Object(map) => match map.get(TAG) {
+            // Whatever stood beside the envelope would be stored as it is.
+            Some(_) if map.len() > 1 => return Err(VaultError::Malformed),
             Some(envelope) => found.push(subject_of(envelope)?),
             None => map.values().try_for_each(|child| collect(child, found))?,
         },
@@ -257,6 +259,7 @@ mod tests {
             json!({ "$pii": 1 }),
             json!({ "$pii": {} }),
             json!({ "$pii": { "subject": "x" } }),
+            json!({ "$pii": { "subject": SUBJECT_ID, "value": 1 }, "beside": 2 }),
         ] {
             assert!(
                 matches!(subjects(&garbled), Err(VaultError::Malformed)),

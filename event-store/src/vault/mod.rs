@@ -70,6 +70,8 @@ pub enum VaultError {
         "subject {0} has no key, though its data is stored: the key database is older than the log"
     )]
     KeyMissing(Uuid),
+    #[error("the key database was made with other keys than this process was given")]
+    OtherProvider,
     #[error("could not read subject keys")]
     ReadKeys(#[source] sqlx::Error),
     #[error("could not store a subject key")]
@@ -107,6 +109,27 @@ impl Vault {
             keys,
             provider,
             cached,
+        }
+    }
+
+    /// Refuses to go on with another provider than the key database was made with; the first one is remembered.
+    /// `fingerprint` is a secret of the provider's for this purpose alone.
+    pub async fn bind(&self, fingerprint: [u8; 32]) -> Result<(), VaultError> {
+        sqlx::query!(
+            "insert into keys.provider (fingerprint) values ($1) on conflict do nothing",
+            &fingerprint
+        )
+        .execute(&self.keys)
+        .await
+        .map_err(VaultError::StoreKey)?;
+        let bound = sqlx::query_scalar!("select fingerprint from keys.provider")
+            .fetch_one(&self.keys)
+            .await
+            .map_err(VaultError::ReadKeys)?;
+        if bound == fingerprint {
+            Ok(())
+        } else {
+            Err(VaultError::OtherProvider)
         }
     }
 

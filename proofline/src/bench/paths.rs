@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use domain::Impression;
-use event_store::{Append, NewEvent, Origin, Role, Store, StreamId, Streams, connect};
+use event_store::{
+    Append, NewEvent, Origin, Role, Store, StreamId, Streams, connect, connect_lane,
+};
 use platform::signed::Signer;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -46,10 +48,10 @@ impl Paths {
         let url = &connections.database_url;
         let streams = Streams::new(
             connect(url, Role::Writer, 4)?,
-            write_side::vault(connections, &secrets)?,
+            write_side::vault(connections, &secrets).await?,
             domain::upcasters(),
         );
-        let store = Store::open(connect(url, Role::Writer, 3)?, streams).await?;
+        let store = Store::open(connect_lane(url)?, streams).await?;
         let bare = PgPoolOptions::new()
             .max_connections(64)
             .connect(url)

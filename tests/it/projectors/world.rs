@@ -34,7 +34,7 @@ impl World {
             database_url: world.database_url.clone(),
             keys_url: world.keys_url.clone(),
             store: world.store().await,
-            telemetry: TelemetryLane::start(world.pool(Role::Writer)),
+            telemetry: world.telemetry().await,
             reads: projections.reads(),
             projections,
             world,

@@ -40,8 +40,16 @@ pub(crate) fn path_of(page: &str) -> Result<String, PageError> {
     } else if path.chars().count() > CHARS_MAX {
         Err(PageError::TooLong)
     } else {
-        Ok(path.to_owned())
+        Ok(without_addresses(path))
     }
+}
+
+/// Some shops put a customer's address into a path.
+fn without_addresses(path: &str) -> String {
+    let is_address =
+        |segment: &str| segment.contains('@') || segment.to_ascii_lowercase().contains("%40");
+    let shown = |segment| if is_address(segment) { "-" } else { segment };
+    path.split('/').map(shown).collect::<Vec<_>>().join("/")
 }
 
 /// What follows `https://`, or `//` alone, which stands for the page's own scheme.
@@ -56,6 +64,18 @@ fn after_scheme(page: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_in_a_path_is_not_kept() {
+        assert_eq!(
+            path_of("/account/anna@example.com/orders").unwrap(),
+            "/account/-/orders"
+        );
+        assert_eq!(
+            path_of("https://a.example/u/anna%40example.com").unwrap(),
+            "/u/-"
+        );
+    }
 
     #[test]
     fn only_the_path_is_kept() {
