@@ -16,8 +16,8 @@
 //! of rows stream. A client's `query_id` is echoed, not given to the engine, whose own ids can't be chosen.
 //! `fsync_after_insert` is a setting of tables, not of requests.
 //!
-//! **Measured** on two cores, release build: server ready in 0.1 to 0.3 s and 200 MB; the smallest query 1.2 ms; an
-//! insert of 200,000 rows of 29 bytes 25 ms, of 5,000,000 rows of 109 bytes 0.9 s; a result of 540 MB 2.4 s. After large
+//! **Measured** on two cores. Release build: server ready in 0.1 to 0.3 s and 200 MB, the smallest query 1.2 ms. Development
+//! build: an insert of 200,000 rows of 29 bytes 25 ms, of 5,000,000 rows of 109 bytes 0.9 s; a result of 540 MB 2.4 s. After large
 //! statements (up to 1 GB at the peak) memory is back at 300 MB within six seconds. Ten statements, two of them streamed
 //! inserts, were in the engine at once: there is no lock around it.
 
