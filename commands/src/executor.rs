@@ -204,7 +204,7 @@ impl Executor {
     ) -> Result<Committed, CommandError> {
         self.find_done(tenant, call.key.as_ref())
             .await?
-            .map_or(Err(error), Ok)
+            .ok_or(error)
     }
 
     /// The aggregate as it may stand, for a look-up of facts that never change once they are there. Read from the

@@ -19,10 +19,10 @@ async fn bodies_that_are_not_what_they_must_be_are_refused_with_a_pointer() {
     let json = "application/json";
     answered(post("{\"name\": ", json))
         .await
-        .is_problem(400, "malformed-json");
+        .problem(400, "malformed-json");
     answered(post("{}", "text/plain"))
         .await
-        .is_problem(415, "unsupported-media-type");
+        .problem(415, "unsupported-media-type");
     for (body, pointers) in [
         (r#"{"name": 1, "domain": "a.example"}"#, &["#/name"][..]),
         (
@@ -37,7 +37,7 @@ async fn bodies_that_are_not_what_they_must_be_are_refused_with_a_pointer() {
     ] {
         let refused = answered(post(body, json))
             .await
-            .is_problem(422, "invalid-body");
+            .problem(422, "invalid-body");
         let mut found: Vec<_> = refused.body["errors"]
             .as_array()
             .unwrap()
@@ -51,7 +51,7 @@ async fn bodies_that_are_not_what_they_must_be_are_refused_with_a_pointer() {
         .request(Method::POST, "/v1/sites")
         .bearer_auth(&it.key)
         .json(&json!({ "name": "x".repeat(3 << 20), "domain": "a.example" }));
-    answered(large).await.is_problem(413, "body-too-large");
+    answered(large).await.problem(413, "body-too-large");
     assert_eq!(it.events().await, before);
 }
 
@@ -65,7 +65,7 @@ async fn without_a_right_key_nothing_opens_and_nobody_learns_why() {
     let mut refusals = Vec::new();
     for key in ["", "pl_garbage", &foreign, &nobody] {
         let refused = answered(it.request(Method::GET, "/v1/sites").bearer_auth(key)).await;
-        let mut body = refused.is_problem(401, "unauthenticated").body;
+        let mut body = refused.problem(401, "unauthenticated").body;
         body["request_id"] = Value::Null;
         body["instance"] = Value::Null;
         refusals.push(body);
@@ -79,10 +79,10 @@ async fn without_a_right_key_nothing_opens_and_nobody_learns_why() {
         .request(Method::POST, "/v1/sites")
         .bearer_auth(&reader)
         .json(&site);
-    answered(write).await.is_problem(403, "forbidden");
+    answered(write).await.problem(403, "forbidden");
     answered(it.request(Method::GET, "/v1/sites").bearer_auth(&writer))
         .await
-        .is_problem(403, "forbidden");
+        .problem(403, "forbidden");
     assert_eq!(it.events().await, before);
 }
 
@@ -98,7 +98,7 @@ async fn headers_that_are_not_what_they_must_be_are_refused() {
     };
     answered(post().header("idempotency-key", "x".repeat(300)))
         .await
-        .is_problem(400, "idempotency-key-invalid");
+        .problem(400, "idempotency-key-invalid");
     assert_eq!(it.events().await, before);
     answered(post().header("idempotency-key", "k"))
         .await
@@ -108,9 +108,7 @@ async fn headers_that_are_not_what_they_must_be_are_refused() {
         .bearer_auth(&it.key)
         .header("idempotency-key", "k")
         .json(&json!({ "name": "Other", "domain": "shop.example.com" }));
-    answered(other)
-        .await
-        .is_problem(422, "idempotency-key-reused");
+    answered(other).await.problem(422, "idempotency-key-reused");
     let get = |header: &'static str, value: String| {
         it.request(Method::GET, "/v1/sites")
             .bearer_auth(&it.key)
@@ -118,7 +116,7 @@ async fn headers_that_are_not_what_they_must_be_are_refused() {
     };
     answered(get("proofline-min-position", "nonsense".to_owned()))
         .await
-        .is_problem(400, "invalid-position");
+        .problem(400, "invalid-position");
     let beyond = event_store::Token {
         log: event_store::LogName::Events,
         incarnation: sqlx::query_scalar("select incarnation from es.log where name = 'events'")
@@ -129,7 +127,7 @@ async fn headers_that_are_not_what_they_must_be_are_refused() {
     };
     answered(get("proofline-min-position", beyond.to_string()))
         .await
-        .is_problem(400, "invalid-position");
+        .problem(400, "invalid-position");
     let elsewhere = event_store::Token {
         incarnation: Uuid::now_v7(),
         position: 1,
@@ -137,24 +135,24 @@ async fn headers_that_are_not_what_they_must_be_are_refused() {
     };
     answered(get("proofline-min-position", elsewhere.to_string()))
         .await
-        .is_problem(400, "invalid-position");
+        .problem(400, "invalid-position");
     answered(
         it.request(Method::GET, "/v1/sites?cursor=zzz")
             .bearer_auth(&it.key),
     )
     .await
-    .is_problem(400, "invalid-cursor");
+    .problem(400, "invalid-cursor");
     answered(
         it.request(Method::GET, "/v1/sites?limit=0")
             .bearer_auth(&it.key),
     )
     .await
-    .is_problem(400, "invalid-parameter");
+    .problem(400, "invalid-parameter");
     let stream = it
         .request(Method::GET, "/v1/events/stream")
         .bearer_auth(&it.key)
         .header("last-event-id", "zzz");
-    answered(stream).await.is_problem(400, "invalid-position");
+    answered(stream).await.problem(400, "invalid-position");
 }
 
 #[tokio::test]
@@ -183,7 +181,7 @@ async fn webhooks_that_the_shop_did_not_sign_are_refused() {
         answered(send(&Uuid::now_v7().to_string(), &right, &body)).await,
         answered(of_another_shop).await,
     ] {
-        let mut body = refused.is_problem(401, "invalid-signature").body;
+        let mut body = refused.problem(401, "invalid-signature").body;
         body["request_id"] = Value::Null;
         body["instance"] = Value::Null;
         refusals.push(body);
@@ -196,7 +194,7 @@ async fn webhooks_that_the_shop_did_not_sign_are_refused() {
     let signed = sign(SECRET, malformed.as_bytes());
     answered(send(&shop.integration_id, &signed, malformed))
         .await
-        .is_problem(400, "malformed-json");
+        .problem(400, "malformed-json");
     assert_eq!(it.events().await, before);
 }
 
@@ -251,7 +249,7 @@ async fn telemetry_that_is_not_to_be_believed_is_refused() {
     ] {
         answered(it.request(Method::POST, "/collect").json(&body))
             .await
-            .is_problem(422, "invalid-body");
+            .problem(422, "invalid-body");
     }
     let many: Vec<_> = (0..1001).map(|_| seen(&token, "click")).collect();
     let many = it.collect(many).await;
@@ -294,7 +292,7 @@ async fn a_compressed_batch_is_taken_and_a_bomb_is_not() {
     let batch = json!({ "events": [seen(&token, "impression")] }).to_string();
     answered(send(gzip(batch.as_bytes()))).await.is(200);
     let bomb = gzip(&vec![b' '; 200 << 20]);
-    answered(send(bomb)).await.is_problem(413, "body-too-large");
+    answered(send(bomb)).await.problem(413, "body-too-large");
     let broken = answered(send(b"not gzip".to_vec())).await;
     assert_eq!(broken.status, 400, "{}", broken.body);
 }
@@ -312,27 +310,27 @@ async fn analytics_windows_are_checked_all_at_once() {
     ] {
         it.get(&format!("/v1/sites/{}/analytics?{query}", shop.site_id))
             .await
-            .is_problem(400, "invalid-parameter");
+            .problem(400, "invalid-parameter");
     }
 }
 
 #[tokio::test]
 async fn what_is_not_there_and_what_may_not_be_done_there_are_problems_too() {
     let it = Served::start().await;
-    it.get("/v1/nothing").await.is_problem(404, "not-found");
+    it.get("/v1/nothing").await.problem(404, "not-found");
     it.get("/v1/sites/not-a-uuid")
         .await
-        .is_problem(404, "not-found");
+        .problem(404, "not-found");
     answered(it.request(Method::DELETE, "/v1/sites").bearer_auth(&it.key))
         .await
-        .is_problem(405, "method-not-allowed");
+        .problem(405, "method-not-allowed");
     answered(it.request(
         Method::GET,
         "/embed/v1/pk_00000000000000000000000000000000/feed",
     ))
     .await
-    .is_problem(404, "not-found");
+    .problem(404, "not-found");
     answered(it.request(Method::GET, "/embed/v1/nonsense/feed"))
         .await
-        .is_problem(404, "not-found");
+        .problem(404, "not-found");
 }

@@ -179,7 +179,7 @@ async fn a_change_holds_only_against_the_version_that_was_seen() {
     assert_eq!(changed.header("etag"), "\"v3\"");
     answered(change("\"v1\"", "Late"))
         .await
-        .is_problem(412, "precondition-failed");
+        .problem(412, "precondition-failed");
     it.catch_up().await;
     let site = it.get(&path).await.is(200);
     assert_eq!(
@@ -231,7 +231,7 @@ async fn a_read_at_a_position_that_is_not_reached_is_told_to_come_again() {
         .request(Method::GET, "/v1/sites")
         .bearer_auth(&it.key)
         .header("proofline-min-position", site.header("proofline-position"));
-    let waited = answered(read).await.is_problem(503, "position-not-reached");
+    let waited = answered(read).await.problem(503, "position-not-reached");
     assert!(waited.header("retry-after").parse::<u32>().unwrap() > 0);
 }
 
@@ -326,7 +326,8 @@ async fn listen(
     done.await;
     let (mut told, mut text, mut id) = (Vec::new(), String::new(), String::new());
     while told.len() < events {
-        text.push_str(&String::from_utf8(stream.next().await.unwrap().unwrap().to_vec()).unwrap());
+        let chunk = stream.next().await.unwrap().unwrap();
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
         while let Some((line, rest)) = text.split_once('\n') {
             if let Some(value) = line.strip_prefix("id:") {
                 id = value.trim().to_owned();

@@ -254,7 +254,7 @@ impl Answered {
 
     /// A documented problem of this kind, and nothing internal in it.
     #[track_caller]
-    pub(crate) fn is_problem(self, status: u16, slug: &str) -> Self {
+    pub(crate) fn problem(self, status: u16, slug: &str) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.body);
         assert_eq!(
             self.body["type"],

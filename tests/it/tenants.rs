@@ -40,7 +40,7 @@ async fn every_route_answers_another_accounts_ids_with_not_found() {
                 if let Some(body) = &body {
                     request = request.json(body);
                 }
-                let mut refused = answered(request).await.is_problem(404, "not-found");
+                let mut refused = answered(request).await.problem(404, "not-found");
                 for changing in ["request_id", "instance"] {
                     refused.body[changing] = Value::Null;
                 }
@@ -73,10 +73,10 @@ async fn a_notification_is_not_found_under_another_site_of_the_same_account() {
         "/v1/sites/{}/notifications/{}",
         other.site_id, one.notification_id
     );
-    it.get(&path).await.is_problem(404, "not-found");
+    it.get(&path).await.problem(404, "not-found");
     it.post(&format!("{path}/pause"), json!({}))
         .await
-        .is_problem(404, "not-found");
+        .problem(404, "not-found");
 }
 
 #[tokio::test]
