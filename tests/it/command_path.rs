@@ -58,16 +58,14 @@ fn name(text: &str) -> Option<SiteName> {
     Some(SiteName::parse(text).unwrap())
 }
 
+async fn registered(process: &Commands) -> SiteId {
+    let registered = process.sites.register(&call(), site("Shop")).await;
+    SiteId::from(registered.unwrap().aggregate_id)
+}
+
 /// Registers a site and drafts a notification.
 async fn drafted(process: &Commands) -> (SiteId, NotificationId) {
-    let site_id = SiteId::from(
-        process
-            .sites
-            .register(&call(), site("Shop"))
-            .await
-            .unwrap()
-            .aggregate_id,
-    );
+    let site_id = registered(process).await;
     let notification = NewNotification {
         name: NotificationName::parse("Sales").unwrap(),
         message: MessageTemplate::parse("{first_name} bought {product}").unwrap(),
@@ -160,13 +158,7 @@ async fn key_known_answers_also_where_the_decision_would_now_be_refused() {
 async fn cached_and_stale_events_decided_are_decided_again() {
     let world = World::new().await;
     let (here, there) = (commands(&world).await, commands(&world).await);
-    let id = SiteId::from(
-        here.sites
-            .register(&call(), site("Shop"))
-            .await
-            .unwrap()
-            .aggregate_id,
-    );
+    let id = registered(&here).await;
     there
         .sites
         .change(&call(), id, name("Theirs"), None)
@@ -286,13 +278,7 @@ async fn a_current_empty_decision_under_a_key_is_stored() {
 async fn a_repeat_that_overlaps_its_first_request_is_answered_with_its_result() {
     let world = World::new().await;
     let (here, there) = (commands(&world).await, commands(&world).await);
-    let id = SiteId::from(
-        here.sites
-            .register(&call(), site("Shop"))
-            .await
-            .unwrap()
-            .aggregate_id,
-    );
+    let id = registered(&here).await;
     // Both are made conditional on version 1, so whoever comes second meets what the first has done.
     for round in 1..20 {
         let conditional = Call {
@@ -331,13 +317,7 @@ async fn a_lane_does_not_append_to_another_incarnation_of_the_log() {
 async fn if_match_holds_against_the_head_and_not_the_cache() {
     let world = World::new().await;
     let (here, there) = (commands(&world).await, commands(&world).await);
-    let id = SiteId::from(
-        here.sites
-            .register(&call(), site("Shop"))
-            .await
-            .unwrap()
-            .aggregate_id,
-    );
+    let id = registered(&here).await;
     there
         .sites
         .change(&call(), id, name("Theirs"), None)
@@ -366,14 +346,7 @@ async fn if_match_holds_against_the_head_and_not_the_cache() {
 async fn another_accounts_aggregate_is_not_found_cached_or_not() {
     let world = World::new().await;
     let process = commands(&world).await;
-    let id = SiteId::from(
-        process
-            .sites
-            .register(&call(), site("Shop"))
-            .await
-            .unwrap()
-            .aggregate_id,
-    );
+    let id = registered(&process).await;
     let foreign = Call {
         account: AccountId::from(Uuid::from_u128(9)),
         ..call()
@@ -392,14 +365,7 @@ async fn another_accounts_aggregate_is_not_found_cached_or_not() {
 async fn commands_on_one_stream_all_succeed_one_after_the_other() {
     let world = World::new().await;
     let processes = [commands(&world).await, commands(&world).await];
-    let id = SiteId::from(
-        processes[0]
-            .sites
-            .register(&call(), site("Shop"))
-            .await
-            .unwrap()
-            .aggregate_id,
-    );
+    let id = registered(&processes[0]).await;
     let (calls, names): (Vec<_>, Vec<_>) = (0..64)
         .map(|n| (call(), name(&format!("Name {n}"))))
         .unzip();
