@@ -45,4 +45,4 @@ distclean: clean ## Remove the fetched engine, too
 release:
 	@scripts/setup
 	@cargo run --quiet --release --package engines -- fetch
-	cargo build --release --package proofline
+	cargo build --release --package proofline --package replay-tools

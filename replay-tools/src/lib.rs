@@ -7,23 +7,21 @@
 mod status;
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 /// Work on the log and its projections.
 #[derive(Debug, Parser)]
 #[command(name = "replay", version)]
 pub struct Arguments {
-    /// Postgres, as a role that may become the runtime roles.
-    #[arg(
-        long,
-        env = "DATABASE_URL",
-        hide_env_values = true,
-        global = true,
-        default_value = ""
-    )]
-    database_url: String,
+    /// Postgres, as a role that may become the runtime roles; by default that of the platform that runs here.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    database_url: Option<String>,
+    /// Of the platform that runs here.
+    #[arg(long, global = true, default_value = ".proofline")]
+    data_dir: PathBuf,
     #[command(subcommand)]
     command: Command,
 }
@@ -40,11 +38,28 @@ enum Command {
 
 /// Does what the arguments say.
 pub async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> Result<()> {
-    anyhow::ensure!(
-        !arguments.database_url.is_empty(),
-        "say which log: --database-url or DATABASE_URL"
-    );
+    let database_url = match arguments.database_url {
+        Some(url) => url,
+        None => running_database(&arguments.data_dir)?,
+    };
     match arguments.command {
-        Command::Status { json } => status::run(&arguments.database_url, json, out).await,
+        Command::Status { json } => status::run(&database_url, json, out).await,
     }
+}
+
+/// What a running platform says of itself in its data directory.
+fn running_database(data_dir: &Path) -> Result<String> {
+    #[derive(serde::Deserialize)]
+    struct Running {
+        database_url: String,
+    }
+    let path = data_dir.join("running.json");
+    let bytes = std::fs::read(&path).with_context(|| {
+        format!(
+            "no platform runs in {}; say which log by DATABASE_URL",
+            data_dir.display()
+        )
+    })?;
+    let running: Running = serde_json::from_slice(&bytes).context("running.json is not ours")?;
+    Ok(running.database_url)
 }

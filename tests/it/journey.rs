@@ -1,5 +1,6 @@
 //! What a merchant, a shop, a visitor and a dashboard do, end to end.
 
+use clap::Parser as _;
 use futures::StreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -423,4 +424,34 @@ async fn a_revoked_key_opens_nothing() {
         assert!(std::time::Instant::now() < deadline, "the key still opens");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test]
+async fn replay_status_shows_every_projection_at_the_head_of_its_log() {
+    let it = Served::start().await;
+    it.shop().await;
+    it.catch_up().await;
+    let arguments = [
+        "replay",
+        "--database-url",
+        &it.world.database_url,
+        "status",
+        "--json",
+    ];
+    let mut out = Vec::new();
+    replay_tools::run(replay_tools::Arguments::parse_from(arguments), &mut out)
+        .await
+        .unwrap();
+    let all: Vec<Value> = serde_json::from_slice(&out).unwrap();
+    assert_eq!(all.len(), projections::Projection::ALL.len());
+    for one in &all {
+        assert_eq!(
+            (&one["lag"], &one["state"]),
+            (&json!(0), &json!("running")),
+            "{one}"
+        );
+    }
+    let events = it.events().await;
+    let sites = all.iter().find(|one| one["name"] == "site_list").unwrap();
+    assert_eq!(sites["checkpoint"], events);
 }
