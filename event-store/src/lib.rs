@@ -8,6 +8,7 @@ mod append;
 mod bucket;
 mod checkpoint;
 mod cqrs;
+pub mod fault;
 mod feed;
 mod lane;
 mod pool;
