@@ -13,6 +13,7 @@
 mod accounts;
 mod decode;
 pub mod event_stream;
+pub mod fold;
 pub mod integration_list;
 pub mod notification_list;
 pub mod positions;

@@ -1,62 +1,113 @@
+use chrono::{DateTime, Utc};
 use domain::Event;
 use domain::integration::IntegrationEvent;
-use event_store::RecordedEvent;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::MODEL;
+use crate::fold::{ProjectError, Rows, Stored, none_standing, to_micros};
 use crate::projection::Projection;
-use crate::sink::{PgProjector, ProjectError, aggregate_id};
+use crate::sink::{PgProjector, column};
 
 /// Projects into table `integration`.
 pub struct IntegrationList;
 
-impl PgProjector for IntegrationList {
+/// A row of table `integration`.
+pub struct Row {
+    integration_id: Uuid,
+    account_id: Uuid,
+    site_id: Uuid,
+    platform: String,
+    shop_domain: String,
+    version: i64,
+    position: i64,
+    connected_at: DateTime<Utc>,
+}
+
+impl Rows for IntegrationList {
     const PROJECTION: Projection = MODEL;
 
-    async fn project(
-        &self,
-        tx: &mut PgConnection,
-        event: &Event,
-        recorded: &RecordedEvent,
-    ) -> Result<(), ProjectError> {
+    type Event = IntegrationEvent;
+    type Row = Row;
+
+    fn own(event: Event) -> Option<IntegrationEvent> {
         match event {
-            Event::Integration(event) => project_integration(tx, event, recorded).await,
+            Event::Integration(event) => Some(event),
             Event::Account(_) | Event::Site(_) | Event::Notification(_) | Event::Activity(_) => {
-                Ok(())
+                None
             }
         }
     }
+
+    fn apply(
+        row: Option<Row>,
+        event: IntegrationEvent,
+        Stored { key, recorded }: Stored<'_>,
+    ) -> Result<Option<Row>, ProjectError> {
+        match event {
+            IntegrationEvent::Connected {
+                site_id,
+                platform,
+                shop_domain,
+                webhook_secret: _, // no read model holds a secret
+                at,
+            } => {
+                none_standing(row)?;
+                Ok(Some(Row {
+                    integration_id: key,
+                    account_id: recorded.tenant,
+                    site_id: site_id.into(),
+                    platform: platform.as_str().to_owned(),
+                    shop_domain: shop_domain.as_str().to_owned(),
+                    version: recorded.sequence,
+                    position: recorded.position,
+                    connected_at: to_micros(at),
+                }))
+            }
+        }
+    }
+
+    fn key(row: &Row) -> Uuid {
+        row.integration_id
+    }
 }
 
-async fn project_integration(
-    tx: &mut PgConnection,
-    event: &IntegrationEvent,
-    recorded: &RecordedEvent,
-) -> Result<(), ProjectError> {
-    match event {
-        IntegrationEvent::Connected {
-            site_id,
-            platform,
-            shop_domain,
-            webhook_secret: _, // no read model holds a secret
-            at,
-        } => {
-            sqlx::query!(
-                "insert into integration (integration_id, account_id, site_id, platform, shop_domain, version,
-                                          position, connected_at)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8)",
-                aggregate_id(recorded)?,
-                recorded.tenant,
-                site_id.as_uuid(),
-                platform.as_str(),
-                shop_domain.as_str(),
-                recorded.sequence,
-                recorded.position,
-                at
-            )
-            .execute(tx)
-            .await?;
-            Ok(())
-        }
+impl PgProjector for IntegrationList {
+    async fn load(tx: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<Row>> {
+        sqlx::query_as!(
+            Row,
+            "select integration_id, account_id, site_id, platform, shop_domain, version, position, connected_at
+             from integration where integration_id = any($1)",
+            keys
+        )
+        .fetch_all(tx)
+        .await
+    }
+
+    async fn store(tx: &mut PgConnection, rows: &[Row]) -> sqlx::Result<()> {
+        sqlx::query_file!(
+            "sql/store_integrations.sql",
+            &column(rows, |row| row.integration_id),
+            &column(rows, |row| row.account_id),
+            &column(rows, |row| row.site_id),
+            &column(rows, |row| &*row.platform) as _,
+            &column(rows, |row| &*row.shop_domain) as _,
+            &column(rows, |row| row.version),
+            &column(rows, |row| row.position),
+            &column(rows, |row| row.connected_at)
+        )
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    async fn remove(tx: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<()> {
+        sqlx::query!(
+            "delete from integration where integration_id = any($1)",
+            keys
+        )
+        .execute(tx)
+        .await?;
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use event_store::vault::VaultError;
 use event_store::{CheckpointError, FeedError};
 use uuid::Uuid;
 
-use crate::sink::ProjectError;
+use crate::fold::{Place, ProjectError};
 
 /// Why a sink did not take a batch or could not tell where it stands.
 #[derive(Debug, thiserror::Error)]
@@ -16,15 +16,21 @@ pub enum SinkError {
     Begin(#[source] sqlx::Error),
     #[error("could not enter the schema {schema}")]
     EnterSchema { schema: String, source: sqlx::Error },
+    #[error("could not load rows")]
+    LoadRows(#[source] sqlx::Error),
+    #[error("could not store rows")]
+    StoreRows(#[source] sqlx::Error),
+    #[error("could not remove rows")]
+    RemoveRows(#[source] sqlx::Error),
     #[error("could not commit a batch")]
     Commit(#[source] sqlx::Error),
-    #[error("could not decode the event at position {position}")]
-    Decode { position: i64, source: DecodeError },
-    #[error("could not project the event at position {position}")]
-    Project { position: i64, source: ProjectError },
-    #[error("could not read the telemetry at position {position}")]
+    #[error("could not decode the event at position {}", .place.position)]
+    Decode { place: Place, source: DecodeError },
+    #[error("could not project the event at position {}", .place.position)]
+    Project { place: Place, source: ProjectError },
+    #[error("could not read the telemetry at position {}", .place.position)]
     Telemetry {
-        position: i64,
+        place: Place,
         source: serde_json::Error,
     },
     #[error("could not read where Redis stands")]
@@ -105,17 +111,26 @@ impl RunError {
 }
 
 impl SinkError {
+    /// Whether the same may succeed later.
+    pub(crate) fn is_transient(&self) -> bool {
+        self.severity() == Severity::Transient
+    }
+
     fn severity(&self) -> Severity {
         match self {
             Self::Checkpoint(error) => of_checkpoint(error),
-            Self::Begin(source) | Self::EnterSchema { source, .. } | Self::Commit(source) => {
-                of_sqlx(source)
-            }
+            Self::Begin(source)
+            | Self::EnterSchema { source, .. }
+            | Self::LoadRows(source)
+            | Self::StoreRows(source)
+            | Self::RemoveRows(source)
+            | Self::Commit(source) => of_sqlx(source),
             Self::Project { source, .. } => match source {
-                ProjectError::Write(source) => of_sqlx(source),
+                ProjectError::Store(source) => of_sqlx(source),
                 ProjectError::AggregateId(_)
                 | ProjectError::Payload(_)
-                | ProjectError::MissingRow => Severity::Fatal,
+                | ProjectError::MissingRow
+                | ProjectError::RowStands => Severity::Fatal,
             },
             // Redis and ClickHouse hold nothing that could contradict the log: whatever they answer, they may answer
             // otherwise once an operator has seen to them.

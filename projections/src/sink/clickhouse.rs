@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::ledger::Ledger;
+use crate::fold::Place;
 use crate::projection::Projection;
 use crate::runtime::{Batch, Sink, SinkError, Standing};
 
@@ -112,11 +113,11 @@ impl<P: FactProjector> Sink<P::Record> for ClickHouseSink<P> {
         let intent = Intent { from, to };
         let mut rows = Vec::with_capacity(batch.events());
         for record in batch.into_pending() {
-            let position = record.position();
+            let place = Place::of(&record);
             rows.push(
                 self.projector
                     .row(record)
-                    .map_err(|source| SinkError::Telemetry { position, source })?,
+                    .map_err(|source| SinkError::Telemetry { place, source })?,
             );
         }
         let Ledger { pool, checkpoints } = &self.ledger;

@@ -7,9 +7,9 @@ mod redis;
 mod subject_events;
 
 pub use self::clickhouse::{ClickHouseSink, FactProjector};
-pub use self::postgres::{PgProjector, PgSink, ProjectError};
+pub use self::postgres::{PgProjector, PgSink};
 pub use self::redis::{CounterProjector, RedisSink};
 pub use self::subject_events::SubjectEventsSink;
 
-pub(crate) use self::postgres::{aggregate_id, changed_one};
+pub(crate) use self::postgres::column;
 pub(crate) use self::redis::{state_key, tag};

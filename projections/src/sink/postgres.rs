@@ -1,45 +1,40 @@
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
-use domain::Event;
 use event_store::{ProjectionStatus, RecordedEvent};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::ledger::Ledger;
-use crate::decode::decode;
-use crate::projection::Projection;
+use crate::fold::{Change, Fold, Folded, Place, ProjectError, Rows};
 use crate::runtime::{Batch, Sink, SinkError, Standing};
 
-/// What an event means for the rows of a Postgres read model.
-pub trait PgProjector: Send + Sync + 'static {
-    const PROJECTION: Projection;
-
-    /// Runs inside the batch's transaction, with `search_path` at the version's own schema. Events come in order, each
-    /// once. `recorded` holds the payload as stored, personal data sealed.
-    fn project(
-        &self,
+/// The table that keeps the rows of a read model. Everything runs inside a transaction with `search_path` at the
+/// version's own schema.
+pub trait PgProjector: Rows {
+    /// Those of the rows that stand.
+    fn load(
         tx: &mut PgConnection,
-        event: &Event,
-        recorded: &RecordedEvent,
-    ) -> impl Future<Output = Result<(), ProjectError>> + Send;
-}
+        keys: &[Uuid],
+    ) -> impl Future<Output = sqlx::Result<Vec<Self::Row>>> + Send;
 
-/// Why an event could not be projected.
-#[derive(Debug, thiserror::Error)]
-pub enum ProjectError {
-    #[error("could not write a row")]
-    Write(#[from] sqlx::Error),
-    #[error("the stream's id is not a UUID")]
-    AggregateId(#[source] uuid::Error),
-    #[error("the payload is not of its shape")]
-    Payload(#[source] serde_json::Error),
-    #[error("the event changes a row that an earlier event should have made")]
-    MissingRow,
+    /// Puts each row in the place of the one with its key, if any.
+    fn store(
+        tx: &mut PgConnection,
+        rows: &[Self::Row],
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Removes those of the rows that stand.
+    fn remove(
+        tx: &mut PgConnection,
+        keys: &[Uuid],
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
 }
 
 /// A Postgres read model: rows and checkpoint commit together.
 pub struct PgSink<P> {
-    projector: P,
+    /// Nothing but what the type says.
+    _projector: P,
     ledger: Ledger,
     schema: String,
 }
@@ -49,23 +44,44 @@ impl<P: PgProjector> PgSink<P> {
     pub fn new(projector: P, pool: PgPool, incarnation: Uuid) -> Self {
         let projection = P::PROJECTION;
         Self {
-            projector,
+            _projector: projector,
             ledger: Ledger::sharded(pool, projection, incarnation),
             schema: format!("rm_{}_v{}", projection.name(), projection.version()),
         }
     }
 
-    async fn project(
-        &self,
-        tx: &mut PgConnection,
-        recorded: &RecordedEvent,
-    ) -> Result<(), SinkError> {
-        let position = recorded.position;
-        let event = decode(recorded).map_err(|source| SinkError::Decode { position, source })?;
-        self.projector
-            .project(tx, &event, recorded)
-            .await
-            .map_err(|source| SinkError::Project { position, source })
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, SinkError> {
+        let mut tx = self.ledger.pool.begin().await.map_err(SinkError::Begin)?;
+        // Rows and checkpoint are lost together or not at all, and come again from the log: so this commit need not
+        // wait for the disk, and takes no sync from the lane's.
+        sqlx::query!(
+            "select set_config('search_path', $1, true) as search_path,
+                    set_config('synchronous_commit', 'off', true) as synchronous_commit",
+            self.schema
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(|source| SinkError::EnterSchema {
+            schema: self.schema.clone(),
+            source,
+        })?;
+        Ok(tx)
+    }
+
+    /// Fails with the event that leads to a row which the table refuses: stores the rows one by one, in a transaction
+    /// that is dropped.
+    async fn find_refused(&self, outcome: &Outcome<P::Row>) -> Result<(), SinkError> {
+        let mut tx = self.begin().await?;
+        outcome.remove::<P>(&mut tx).await?;
+        for (row, place) in outcome.rows.iter().zip(&outcome.places) {
+            P::store(&mut tx, std::slice::from_ref(row))
+                .await
+                .map_err(|source| SinkError::Project {
+                    place: *place,
+                    source: ProjectError::Store(source),
+                })?;
+        }
+        Ok(())
     }
 }
 
@@ -81,28 +97,28 @@ impl<P: PgProjector> Sink<RecordedEvent> for PgSink<P> {
         })
     }
 
+    /// However many events, a handful of statements.
     async fn apply(&mut self, batch: Batch<RecordedEvent>) -> Result<(), SinkError> {
-        let mut tx = self.ledger.pool.begin().await.map_err(SinkError::Begin)?;
-        // Rows and checkpoint are lost together or not at all, and come again from the log: so this commit need not
-        // wait for the disk, and takes no sync from the lane's.
-        sqlx::query!(
-            "select set_config('search_path', $1, true) as search_path,
-                    set_config('synchronous_commit', 'off', true) as synchronous_commit",
-            self.schema
-        )
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(|source| SinkError::EnterSchema {
-            schema: self.schema.clone(),
-            source,
-        })?;
+        let mut changes = Vec::new();
         for recorded in batch.pending() {
-            self.project(&mut tx, recorded).await?;
+            changes.extend(Change::<P>::of(recorded)?);
         }
+        let mut tx = self.begin().await?;
+        // Before the rows: of two workers, the later is to be fenced and not to meet the other's rows.
         self.ledger
             .checkpoints
             .advance(&mut tx, batch.from(), batch.to())
             .await?;
+        if !changes.is_empty() {
+            let outcome = Outcome::of(fold(&mut tx, changes).await?);
+            if let Err(error) = outcome.write::<P>(&mut tx).await {
+                drop(tx);
+                if !error.is_transient() {
+                    self.find_refused(&outcome).await?;
+                }
+                return Err(error);
+            }
+        }
         tx.commit().await.map_err(SinkError::Commit)
     }
 
@@ -111,17 +127,75 @@ impl<P: PgProjector> Sink<RecordedEvent> for PgSink<P> {
     }
 }
 
-/// The stream's id, for aggregates that are addressed by a UUID: all of ours.
-pub(crate) fn aggregate_id(recorded: &RecordedEvent) -> Result<Uuid, ProjectError> {
-    Uuid::parse_str(&recorded.stream.aggregate_id).map_err(ProjectError::AggregateId)
+async fn fold<P: PgProjector>(
+    tx: &mut PgConnection,
+    changes: Vec<Change<'_, P>>,
+) -> Result<HashMap<Uuid, Folded<P::Row>>, SinkError> {
+    let keys: HashSet<Uuid> = changes.iter().map(Change::key).collect();
+    let keys: Vec<Uuid> = keys.into_iter().collect();
+    let rows = P::load(tx, &keys).await.map_err(SinkError::LoadRows)?;
+    let mut rows: HashMap<Uuid, P::Row> = rows.into_iter().map(|row| (P::key(&row), row)).collect();
+    let mut fold = Fold::<P>::default();
+    for change in changes {
+        fold.apply(change, |key| rows.remove(&key))?;
+    }
+    Ok(fold.into_rows())
 }
 
-/// An update that is to change exactly one row.
-pub(crate) fn changed_one(
-    result: sqlx::Result<sqlx::postgres::PgQueryResult>,
-) -> Result<(), ProjectError> {
-    match result?.rows_affected() {
-        1 => Ok(()),
-        _ => Err(ProjectError::MissingRow),
+/// What a batch leaves in the table.
+struct Outcome<R> {
+    rows: Vec<R>,
+    /// For each row, the last event that changed it.
+    places: Vec<Place>,
+    removed: Vec<Uuid>,
+}
+
+impl<R> Outcome<R> {
+    /// In order of the events.
+    fn of(folded: HashMap<Uuid, Folded<R>>) -> Self {
+        let mut folded: Vec<_> = folded.into_iter().collect();
+        folded.sort_unstable_by_key(|(_, Folded { place, .. })| place.position);
+        let (mut rows, mut places, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, Folded { row, place }) in folded {
+            match row {
+                Some(row) => {
+                    rows.push(row);
+                    places.push(place);
+                }
+                None => removed.push(key),
+            }
+        }
+        Self {
+            rows,
+            places,
+            removed,
+        }
     }
+
+    async fn write<P: PgProjector<Row = R>>(&self, tx: &mut PgConnection) -> Result<(), SinkError> {
+        self.remove::<P>(tx).await?;
+        if !self.rows.is_empty() {
+            P::store(tx, &self.rows)
+                .await
+                .map_err(SinkError::StoreRows)?;
+        }
+        Ok(())
+    }
+
+    async fn remove<P: PgProjector<Row = R>>(
+        &self,
+        tx: &mut PgConnection,
+    ) -> Result<(), SinkError> {
+        if !self.removed.is_empty() {
+            P::remove(tx, &self.removed)
+                .await
+                .map_err(SinkError::RemoveRows)?;
+        }
+        Ok(())
+    }
+}
+
+/// One value of every row, to be one of the arrays that a statement takes apart again.
+pub(crate) fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
 }

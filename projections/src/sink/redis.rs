@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::ledger::{Ledger, SHARD_COUNT};
+use crate::fold::Place;
 use crate::projection::Projection;
 use crate::runtime::{Batch, Sink, SinkError, Standing};
 
@@ -77,7 +78,7 @@ impl<P: CounterProjector> RedisSink<P> {
                 self.projector
                     .counters(record)
                     .map_err(|source| SinkError::Telemetry {
-                        position: record.position(),
+                        place: Place::of(record),
                         source,
                     })?;
             for counter in counters {

@@ -1,91 +1,136 @@
+use chrono::{DateTime, Utc};
 use domain::Event;
 use domain::site::SiteEvent;
-use event_store::RecordedEvent;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::MODEL;
+use crate::fold::{ProjectError, Rows, Stored, none_standing, standing, to_micros};
 use crate::projection::Projection;
-use crate::sink::{PgProjector, ProjectError, aggregate_id, changed_one};
+use crate::sink::{PgProjector, column};
 
 /// Projects into table `site`.
 pub struct SiteList;
 
-impl PgProjector for SiteList {
+/// A row of table `site`.
+pub struct Row {
+    site_id: Uuid,
+    account_id: Uuid,
+    name: String,
+    domain: String,
+    embed_key: String,
+    feed_items_max: i16,
+    feed_age_hours_max: i16,
+    version: i64,
+    position: i64,
+    registered_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl Rows for SiteList {
     const PROJECTION: Projection = MODEL;
 
-    async fn project(
-        &self,
-        tx: &mut PgConnection,
-        event: &Event,
-        recorded: &RecordedEvent,
-    ) -> Result<(), ProjectError> {
+    type Event = SiteEvent;
+    type Row = Row;
+
+    fn own(event: Event) -> Option<SiteEvent> {
         match event {
-            Event::Site(event) => project_site(tx, event, recorded).await,
+            Event::Site(event) => Some(event),
             Event::Account(_)
             | Event::Notification(_)
             | Event::Integration(_)
-            | Event::Activity(_) => Ok(()),
+            | Event::Activity(_) => None,
         }
+    }
+
+    fn apply(
+        row: Option<Row>,
+        event: SiteEvent,
+        Stored { key, recorded }: Stored<'_>,
+    ) -> Result<Option<Row>, ProjectError> {
+        let version = recorded.sequence;
+        Ok(Some(match event {
+            SiteEvent::Registered {
+                account_id: _, // the store's tenant, which row-level security goes by
+                name,
+                domain,
+                embed_key,
+                settings,
+                at,
+            } => {
+                none_standing(row)?;
+                Row {
+                    site_id: key,
+                    account_id: recorded.tenant,
+                    name: name.as_str().to_owned(),
+                    domain: domain.as_str().to_owned(),
+                    embed_key: embed_key.as_str().to_owned(),
+                    feed_items_max: i16::from(settings.feed_items_max()),
+                    feed_age_hours_max: settings.feed_age_hours_max().cast_signed(),
+                    version,
+                    position: recorded.position,
+                    registered_at: to_micros(at),
+                    updated_at: to_micros(at),
+                }
+            }
+            SiteEvent::Renamed { name, at } => Row {
+                name: name.as_str().to_owned(),
+                version,
+                updated_at: to_micros(at),
+                ..standing(row)?
+            },
+            SiteEvent::SettingsChanged { settings, at } => Row {
+                feed_items_max: i16::from(settings.feed_items_max()),
+                feed_age_hours_max: settings.feed_age_hours_max().cast_signed(),
+                version,
+                updated_at: to_micros(at),
+                ..standing(row)?
+            },
+        }))
+    }
+
+    fn key(row: &Row) -> Uuid {
+        row.site_id
     }
 }
 
-async fn project_site(
-    tx: &mut PgConnection,
-    event: &SiteEvent,
-    recorded: &RecordedEvent,
-) -> Result<(), ProjectError> {
-    let site_id = aggregate_id(recorded)?;
-    match event {
-        SiteEvent::Registered {
-            account_id: _, // the store's tenant, which row-level security goes by
-            name,
-            domain,
-            embed_key,
-            settings,
-            at,
-        } => {
-            sqlx::query!(
-                "insert into site (site_id, account_id, name, domain, embed_key, feed_items_max, feed_age_hours_max,
-                                   version, position, registered_at, updated_at)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
-                site_id,
-                recorded.tenant,
-                name.as_str(),
-                domain.as_str(),
-                embed_key.as_str(),
-                i16::from(settings.feed_items_max()),
-                settings.feed_age_hours_max().cast_signed(),
-                recorded.sequence,
-                recorded.position,
-                at
-            )
+impl PgProjector for SiteList {
+    async fn load(tx: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<Row>> {
+        sqlx::query_as!(
+            Row,
+            "select site_id, account_id, name, domain, embed_key, feed_items_max, feed_age_hours_max, version, position,
+                    registered_at, updated_at
+             from site where site_id = any($1)",
+            keys
+        )
+        .fetch_all(tx)
+        .await
+    }
+
+    async fn store(tx: &mut PgConnection, rows: &[Row]) -> sqlx::Result<()> {
+        sqlx::query_file!(
+            "sql/store_sites.sql",
+            &column(rows, |row| row.site_id),
+            &column(rows, |row| row.account_id),
+            &column(rows, |row| &*row.name) as _,
+            &column(rows, |row| &*row.domain) as _,
+            &column(rows, |row| &*row.embed_key) as _,
+            &column(rows, |row| row.feed_items_max),
+            &column(rows, |row| row.feed_age_hours_max),
+            &column(rows, |row| row.version),
+            &column(rows, |row| row.position),
+            &column(rows, |row| row.registered_at),
+            &column(rows, |row| row.updated_at)
+        )
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    async fn remove(tx: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<()> {
+        sqlx::query!("delete from site where site_id = any($1)", keys)
             .execute(tx)
             .await?;
-            Ok(())
-        }
-        SiteEvent::Renamed { name, at } => changed_one(
-            sqlx::query!(
-                "update site set name = $2, version = $3, updated_at = $4 where site_id = $1",
-                site_id,
-                name.as_str(),
-                recorded.sequence,
-                at
-            )
-            .execute(tx)
-            .await,
-        ),
-        SiteEvent::SettingsChanged { settings, at } => changed_one(
-            sqlx::query!(
-                "update site set feed_items_max = $2, feed_age_hours_max = $3, version = $4, updated_at = $5
-                 where site_id = $1",
-                site_id,
-                i16::from(settings.feed_items_max()),
-                settings.feed_age_hours_max().cast_signed(),
-                recorded.sequence,
-                at
-            )
-            .execute(tx)
-            .await,
-        ),
+        Ok(())
     }
 }

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use domain::NotificationId;
-use event_store::{EventLog, FeedError, Log as _, NewEvent, Role};
+use domain::site::{SiteEvent, SiteSettings};
+use domain::{EmbedKey, Hostname, NotificationId, SiteName};
+use event_store::{Bucket, CheckpointError, EventLog, FeedError, Log as _, NewEvent, Role};
+use projections::fold::{Place, ProjectError};
 use projections::runtime::{Batch, RunError, SinkError};
 use projections::sink::PgSink;
 use projections::site_list::SiteList;
@@ -33,13 +35,13 @@ async fn of_two_runners_only_one_writes_a_batch_into_postgres() {
         outcomes.push(sink.apply(Batch::new(from, records).unwrap()).await);
     }
     assert!(outcomes[0].is_ok());
-    // The rows of the second would have collided here; the checkpoint refuses also where they would not.
-    assert!(outcomes[1].is_err());
+    // The rows of the second would have collided; the checkpoint refuses before it comes to them.
+    assert!(is_fenced(&outcomes[1]), "{:?}", outcomes[1]);
     let empty = log.read(0, 1).await.unwrap();
     let late = sinks[1]
         .apply(Batch::new(vec![0; 64], empty).unwrap())
         .await;
-    assert!(late.is_err());
+    assert!(is_fenced(&late), "{late:?}");
     assert_eq!(rows(&world, "rm_site_list_v1.site").await, 3);
 }
 
@@ -58,15 +60,68 @@ async fn a_batch_that_follows_a_moved_checkpoint_is_fenced() {
     let first = sink.apply(Batch::new(from.clone(), records().await).unwrap());
     first.await.unwrap();
     let again = sink.apply(Batch::new(from, records().await).unwrap()).await;
-    assert!(
-        matches!(
-            again,
-            Err(SinkError::Checkpoint(
-                event_store::CheckpointError::Fenced { .. }
-            ))
-        ),
-        "{again:?}"
+    assert!(is_fenced(&again), "{again:?}");
+}
+
+fn is_fenced(outcome: &Result<(), SinkError>) -> bool {
+    matches!(
+        outcome,
+        Err(SinkError::Checkpoint(CheckpointError::Fenced { .. }))
+    )
+}
+
+#[tokio::test]
+async fn an_event_that_leads_to_a_row_which_the_table_refuses_is_named() {
+    let world = World::new().await;
+    let account = account();
+    let registered = |name: &str| SiteEvent::Registered {
+        account_id: account,
+        name: SiteName::parse(name).unwrap(),
+        domain: Hostname::parse("shop.example").unwrap(),
+        embed_key: EmbedKey::from_bytes([7; 16]), // of all of them
+        settings: SiteSettings::try_new(3, 24).unwrap(),
+        at: now(),
+    };
+    world.register_site(account, "Shoes").await;
+    let mut refused = 0;
+    for name in ["Hats", "Belts"] {
+        let stream = ("site", Uuid::now_v7());
+        refused = world.append(account, stream, 0, &[registered(name)]).await;
+    }
+    world.register_site(account, "Scarves").await;
+    let stopped = world.projections.catch_up_all().await.unwrap_err();
+    let RunError::Sink(SinkError::Project { place, source }) = &stopped.source else {
+        panic!("{stopped:?}");
+    };
+    assert_eq!(place.position, refused);
+    assert!(matches!(source, ProjectError::Store(_)), "{source:?}");
+    assert_eq!(rows(&world, "rm_site_list_v1.site").await, 0);
+}
+
+#[tokio::test]
+async fn an_event_that_does_not_fit_its_row_is_named_and_leaves_nothing_behind() {
+    let world = World::new().await;
+    let account = account();
+    world.register_site(account, "Shoes").await;
+    let renamed = SiteEvent::Renamed {
+        name: SiteName::parse("Boots").unwrap(),
+        at: now(),
+    };
+    let nowhere = ("site", Uuid::now_v7());
+    let position = world.append(account, nowhere, 0, &[renamed]).await;
+    let stopped = world.projections.catch_up_all().await.unwrap_err();
+    let RunError::Sink(SinkError::Project { place, source }) = &stopped.source else {
+        panic!("{stopped:?}");
+    };
+    assert_eq!(
+        *place,
+        Place {
+            position,
+            bucket: Bucket::of(nowhere.1)
+        }
     );
+    assert!(matches!(source, ProjectError::MissingRow), "{source:?}");
+    assert_eq!(rows(&world, "rm_site_list_v1.site").await, 0);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use event_store::{Bucket, Intent, Log, LogName, Positioned, ProjectionStatus, SHARDS};
 use uuid::Uuid;
 
+use crate::fold::{Place, ProjectError};
 use crate::runtime::{Batch, Limits, Progress, Runner, Sink, SinkError, Standing, Wake};
 
 pub(super) const BYTES: usize = 100;
@@ -207,8 +208,11 @@ impl Sink<Record> for MemorySink {
             Some(Fate::Fenced) => return Err(SinkError::Fenced),
             Some(Fate::Poison(position)) => {
                 return Err(SinkError::Project {
-                    position,
-                    source: crate::sink::ProjectError::MissingRow,
+                    place: Place {
+                        position,
+                        bucket: Bucket::of(Uuid::nil()),
+                    },
+                    source: ProjectError::MissingRow,
                 });
             }
         }
