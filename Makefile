@@ -19,8 +19,11 @@ up: release ## Serve the whole platform on this machine until Ctrl-C
 demo: release ## Send real input through the whole pipeline and compare every count
 	@exec target/release/proofline demo $(ARGS)
 
-bench: release ## Run the benchmark suite
-	@exec target/release/proofline bench $(ARGS)
+bench: ## Run the benchmark suite; writes docs/benchmarks.md and docs/img
+	@scripts/setup
+	@cargo run --quiet --release --package engines -- fetch
+	cargo build --release --package tests --bin bench
+	@exec target/release/bench --markdown docs/benchmarks.md --plots docs/img $(ARGS)
 
 test: setup ## Run all tests on engines of their own
 	cargo build --workspace --bins

@@ -12,7 +12,6 @@ use engines::{Progress as _, Spinners};
 use platform::telemetry::{self, Format};
 
 use crate::account::{self, AccountCommand};
-use crate::bench::{self, BenchArgs};
 use crate::config::{Connections, Tuning};
 use crate::demo::{self, DemoArgs};
 use crate::part::{self, Part};
@@ -63,8 +62,6 @@ enum Command {
     },
     /// Send real input through the whole pipeline and compare every count
     Demo(DemoArgs),
-    /// Measure what commands and telemetry cost, beside baselines
-    Bench(BenchArgs),
     /// The server that `up` starts for ClickHouse
     #[command(hide = true)]
     ClickhouseServer(ServerArgs),
@@ -110,7 +107,6 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Command::Bench(args) => bench::run(args).await?,
         Command::ClickhouseServer(args) => engines::clickhouse::serve(args).await?,
     }
     Ok(ExitCode::SUCCESS)

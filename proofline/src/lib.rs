@@ -4,7 +4,6 @@
 
 pub mod account;
 pub mod app;
-mod bench;
 pub mod cli;
 pub mod config;
 pub mod demo;
