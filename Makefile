@@ -4,10 +4,10 @@ SHELL := /bin/bash
 # Options of `proofline up`, `demo` and `bench`, such as ARGS="--port 8080".
 ARGS ?=
 
-.PHONY: help setup up demo test check bench prepare clean distclean release
+.PHONY: help setup up demo test check bench bench-peers bench-binary prepare clean distclean release
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: packages, and ClickHouse as a library
 	@scripts/setup
@@ -19,11 +19,11 @@ up: release ## Serve the whole platform on this machine until Ctrl-C
 demo: release ## Send real input through the whole pipeline and compare every count
 	@exec target/release/proofline demo $(ARGS)
 
-bench: ## Run the benchmark suite; writes docs/benchmarks.md and docs/img
-	@scripts/setup
-	@cargo run --quiet --release --package engines -- fetch
-	cargo build --release --package tests --bin bench
+bench: bench-binary ## Run the benchmark suite; its tables and plots go to docs
 	@exec target/release/bench --markdown docs/benchmarks.md --plots docs/img $(ARGS)
+
+bench-peers: bench-binary ## Run it beside other event stores, which are installed by name
+	@exec target/release/bench --markdown docs/benchmarks.md $(ARGS) peers
 
 test: setup ## Run all tests on engines of their own
 	cargo build --workspace --bins
@@ -43,6 +43,11 @@ clean: ## Remove what was built and stored; keeps the fetched engine
 
 distclean: clean ## Remove the fetched engine, too
 	@rm -rf .proofline
+
+bench-binary:
+	@scripts/setup
+	@cargo run --quiet --release --package engines -- fetch
+	cargo build --release --package tests --bin bench
 
 # The library is fetched by the profile that is built anyway.
 release:

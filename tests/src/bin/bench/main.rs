@@ -9,18 +9,22 @@ mod http;
 mod load;
 mod machine;
 mod ours;
+mod peers;
 mod plot;
 mod report;
 mod suite;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use engines::{Engines, Spinners};
 use proofline::config::Connections;
 
+use machine::Machine;
+use peers::Folders;
+use report::Entry;
 use suite::{Pace, Part, Suite};
 
 /// Measures the platform.
@@ -53,6 +57,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Beside other event stores, which are installed by name
+    Peers {
+        /// Where they are installed.
+        #[arg(long, default_value = "target/peers")]
+        packages: PathBuf,
+    },
     /// The server that this program starts for ClickHouse
     #[command(hide = true)]
     ClickhouseServer(engines::clickhouse::ServerArgs),
@@ -60,47 +70,68 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    match arguments.command {
+    let mut arguments = Arguments::parse();
+    match arguments.command.take() {
         Some(Command::ClickhouseServer(args)) => Ok(engines::clickhouse::serve(args).await?),
-        None => run(arguments).await,
+        Some(Command::Peers { packages }) => run(&arguments, Some(&packages)).await,
+        None => run(&arguments, None).await,
     }
 }
 
 /// Starts engines of its own in a temporary folder, measures, and tells.
-async fn run(arguments: Arguments) -> Result<()> {
+async fn run(arguments: &Arguments, packages: Option<&Path>) -> Result<()> {
     platform::telemetry::init(platform::telemetry::Format::Pretty);
     let directory = tempfile::Builder::new()
         .prefix("proofline-bench-")
         .tempdir()?;
-    let engines = Engines::start(
-        engines::Config::new(directory.path())?,
-        &Spinners::default(),
-    )
-    .await?;
+    let config = engines::Config::new(directory.path())?;
+    let engines = Engines::start(config, &Spinners::default()).await?;
     let connections = Connections::to_engines(engines.urls(), directory.path());
-    let pace = Pace::new(arguments.seconds, arguments.rounds);
-    let measured = async {
-        let suite =
-            Suite::open(connections, directory.path(), pace, arguments.growth_events).await?;
-        suite.measure(&arguments.only).await
-    }
-    .await;
+    let told = match packages {
+        None => suite(arguments, connections, directory.path()).await,
+        Some(packages) => peers(arguments, connections, directory.path(), packages).await,
+    };
     engines.stop().await;
-    let measured = measured?;
+    told
+}
 
-    report::merge_into(&arguments.out, &measured.entries)?;
-    let table = format!(
-        "{}\n\n{}",
-        measured.machine,
-        report::table(&measured.entries)
-    );
+async fn suite(arguments: &Arguments, connections: Connections, directory: &Path) -> Result<()> {
+    let pace = Pace::new(arguments.seconds, arguments.rounds);
+    let suite = Suite::open(connections, directory, pace).await?;
+    let results = suite
+        .measure(&arguments.only, arguments.growth_events)
+        .await?;
+    tell(arguments, "figures", &results.machine, &results.entries)?;
+    match &arguments.plots {
+        Some(folder) => results.plot(folder).context("could not draw the plots"),
+        None => Ok(()),
+    }
+}
+
+async fn peers(
+    arguments: &Arguments,
+    connections: Connections,
+    directory: &Path,
+    packages: &Path,
+) -> Result<()> {
+    std::fs::create_dir_all(packages)?;
+    let folders = Folders {
+        packages: packages.canonicalize()?,
+        data: directory.to_owned(),
+    };
+    let pace = Pace::new(arguments.seconds, arguments.rounds);
+    let suite = Suite::open(connections, directory, pace).await?;
+    let (machine, entries) = suite.peers(&folders).await?;
+    tell(arguments, "peers", &machine, &entries)
+}
+
+/// As JSON and as a table, on standard output and in the document between the marks of this name.
+fn tell(arguments: &Arguments, name: &str, machine: &Machine, entries: &[Entry]) -> Result<()> {
+    report::merge_into(&arguments.out, entries)?;
+    let table = format!("{machine}\n\n{}", report::table(entries));
     std::io::stdout().write_all(table.as_bytes())?;
-    if let Some(document) = &arguments.markdown {
-        report::rewrite(document, "figures", &table)?;
+    match &arguments.markdown {
+        Some(document) => report::rewrite(document, name, &table),
+        None => Ok(()),
     }
-    if let Some(folder) = &arguments.plots {
-        measured.plot(folder).context("could not draw the plots")?;
-    }
-    Ok(())
 }

@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::load::Measured;
 
-/// One figure beside its baseline. `ratio` is value over baseline.
+/// One figure beside its baseline. `ratio` is value over baseline's value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) name: String,
     pub(crate) value: f64,
     pub(crate) unit: String,
     pub(crate) baseline: String,
-    pub(crate) baseline_value: f64,
-    pub(crate) ratio: f64,
+    /// Neither where the baseline could not be had.
+    pub(crate) baseline_value: Option<f64>,
+    pub(crate) ratio: Option<f64>,
 }
 
 impl Entry {
@@ -28,23 +29,35 @@ impl Entry {
         baseline: &str,
         other: &Measured,
     ) -> Self {
-        Self::new(name, measured.rate(), unit, baseline, other.rate())
+        Self::beside(name, measured.rate(), unit, baseline, Some(other.rate()))
     }
 
     pub(crate) fn p50(name: &str, measured: &Measured, baseline: &str, other: &Measured) -> Self {
-        Self::new(name, measured.p50_ms(), "ms", baseline, other.p50_ms())
+        Self::beside(
+            name,
+            measured.p50_ms(),
+            "ms",
+            baseline,
+            Some(other.p50_ms()),
+        )
     }
 
     pub(crate) fn p99(name: &str, measured: &Measured, baseline: &str, other: &Measured) -> Self {
-        Self::new(name, measured.p99_ms(), "ms", baseline, other.p99_ms())
+        Self::beside(
+            name,
+            measured.p99_ms(),
+            "ms",
+            baseline,
+            Some(other.p99_ms()),
+        )
     }
 
-    pub(crate) fn new(
+    pub(crate) fn beside(
         name: &str,
         value: f64,
         unit: &str,
         baseline: &str,
-        baseline_value: f64,
+        baseline_value: Option<f64>,
     ) -> Self {
         Self {
             name: name.to_owned(),
@@ -52,7 +65,7 @@ impl Entry {
             unit: unit.to_owned(),
             baseline: baseline.to_owned(),
             baseline_value,
-            ratio: value / baseline_value,
+            ratio: baseline_value.map(|other| value / other),
         }
     }
 }
@@ -84,16 +97,21 @@ pub(crate) fn table(entries: &[Entry]) -> String {
             .to_owned();
     for entry in entries {
         let digits = usize::from(entry.unit == "ms") * 2;
+        let figure = |value: Option<f64>| {
+            value.map_or("–".to_owned(), |value| {
+                format!("{value:.digits$} {}", entry.unit)
+            })
+        };
+        let ratio = entry
+            .ratio
+            .map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
         writeln!(
             table,
-            "| `{}` | {:.digits$} {} | {} | {:.digits$} {} | {:.2} |",
+            "| `{}` | {} | {} | {} | {ratio} |",
             entry.name,
-            entry.value,
-            entry.unit,
+            figure(Some(entry.value)),
             entry.baseline,
-            entry.baseline_value,
-            entry.unit,
-            entry.ratio
+            figure(entry.baseline_value),
         )
         .expect("a string takes everything");
     }

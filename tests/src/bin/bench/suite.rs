@@ -13,13 +13,14 @@ use crate::growth::{Costs, Grown};
 use crate::load::{self, Measured};
 use crate::machine::Machine;
 use crate::ours::Platform;
+use crate::peers::{self, Folders};
 use crate::plot::{self, Axis, Line};
 use crate::report::Entry;
 
 /// How many call at once.
 const CALLERS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 /// Those that have a figure of their own.
-const NAMED: [usize; 3] = [1, 16, 64];
+pub(crate) const NAMED: [usize; 3] = [1, 16, 64];
 /// The short log of growth.
 const SHORT: i64 = 100_000;
 /// Events that the feed is read over.
@@ -38,8 +39,8 @@ pub(crate) enum Part {
 /// How long and how often.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace {
-    time: Duration,
-    rounds: u32,
+    pub(crate) time: Duration,
+    pub(crate) rounds: u32,
 }
 
 impl Pace {
@@ -53,7 +54,6 @@ impl Pace {
 
 pub(crate) struct Suite {
     pace: Pace,
-    growth_events: i64,
     connections: Connections,
     platform: Platform,
     baselines: Baselines,
@@ -84,12 +84,10 @@ impl Suite {
         connections: Connections,
         directory: &Path,
         pace: Pace,
-        growth_events: i64,
     ) -> Result<Self> {
         migrate(&connections).await?;
         Ok(Self {
             pace,
-            growth_events,
             machine: Machine::look(directory, &connections.database_url).await?,
             platform: Platform::open(&connections).await?,
             baselines: Baselines::create(&connections.database_url).await?,
@@ -97,8 +95,8 @@ impl Suite {
         })
     }
 
-    /// All parts where none is named.
-    pub(crate) async fn measure(self, only: &[Part]) -> Result<Results> {
+    /// All parts where none is named; growth to a log of `long` events.
+    pub(crate) async fn measure(self, only: &[Part], long: i64) -> Result<Results> {
         let wanted = |part| only.is_empty() || only.contains(&part);
         let mut results = Results {
             entries: Vec::new(),
@@ -115,9 +113,16 @@ impl Suite {
             results.entries.push(self.collect().await?);
         }
         if wanted(Part::Logs) {
-            results.entries.extend(self.logs().await?);
+            results.entries.extend(self.logs(long).await?);
         }
         Ok(results)
+    }
+
+    /// Beside other event stores.
+    pub(crate) async fn peers(self, folders: &Folders) -> Result<(Machine, Vec<Entry>)> {
+        let url = &self.connections.database_url;
+        let entries = peers::measure(&self.platform, url, folders, self.pace).await?;
+        Ok((self.machine, entries))
     }
 
     async fn contest(&self, callers: usize) -> Result<Contest> {
@@ -161,7 +166,7 @@ impl Suite {
         ))
     }
 
-    async fn logs(&self) -> Result<Vec<Entry>> {
+    async fn logs(&self, long: i64) -> Result<Vec<Entry>> {
         let keys_url = self.connections.keys_url()?;
         let create = |events| {
             Grown::create(
@@ -171,7 +176,7 @@ impl Suite {
                 events,
             )
         };
-        let (short, long) = (create(SHORT).await?, create(self.growth_events).await?);
+        let (short, long) = (create(SHORT).await?, create(long).await?);
         let (mut read, mut copied) = (Measured::default(), Measured::default());
         let to = FEED.min(long.events);
         for _ in 0..self.pace.rounds {
@@ -358,7 +363,7 @@ impl<'a> Bars<'a> {
         };
         let lines = [
             line(ours, |entry| entry.value),
-            line(baseline, |entry| entry.baseline_value),
+            line(baseline, |entry| entry.baseline_value.unwrap_or_default()),
         ];
         plot::bars(file, title, unit, &axis, &lines)
     }
