@@ -1,6 +1,7 @@
 //! Ids and keys that are derived with a secret, so that nobody else can.
 
 use domain::{AccountId, Email, EmbedKey, SiteId, SubjectId};
+use event_store::vault::LocalKeyFile;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use uuid::Uuid;
@@ -21,8 +22,16 @@ impl Secrets {
         }
     }
 
+    /// Those that derive from the key file. The labels are part of what they are; never rename one.
+    pub fn of(key_file: &LocalKeyFile) -> Self {
+        Self::new(
+            key_file.derive("subject-index"),
+            key_file.derive("embed-key"),
+        )
+    }
+
     /// The same person under one account is the same subject; without the secret, an address can't be tried out.
-    pub(crate) fn subject_of_email(&self, account: AccountId, email: &Email) -> SubjectId {
+    pub fn subject_of_email(&self, account: AccountId, email: &Email) -> SubjectId {
         self.subject(&[
             b"email",
             Uuid::from(account).as_bytes(),
@@ -31,7 +40,7 @@ impl Secrets {
     }
 
     /// The subject of what is known under an id only: an activity without an address, an integration's secret.
-    pub(crate) fn subject_of_id(&self, id: Uuid) -> SubjectId {
+    pub fn subject_of_id(&self, id: Uuid) -> SubjectId {
         self.subject(&[b"id", id.as_bytes()])
     }
 

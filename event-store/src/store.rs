@@ -1,5 +1,6 @@
 //! The domain log as its users see it: append, load, look up.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -188,6 +189,34 @@ impl Streams {
             version: row.version,
             last_position: row.last_position,
         }))
+    }
+
+    /// Where those of several streams of one type stand that have an event.
+    pub async fn heads(
+        &self,
+        aggregate_type: &str,
+        aggregate_ids: &[String],
+    ) -> Result<HashMap<String, StreamHead>, StoreError> {
+        let rows = sqlx::query!(
+            "select aggregate_id, tenant_id, version, last_position from es.streams
+             where aggregate_type = $1 and aggregate_id = any($2)",
+            aggregate_type,
+            aggregate_ids
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::ReadHead)?;
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let head = StreamHead {
+                    tenant: row.tenant_id,
+                    version: row.version,
+                    last_position: row.last_position,
+                };
+                (row.aggregate_id, head)
+            })
+            .collect())
     }
 
     /// The stream's events after `sequence`, in order, as stored. The positions bound which partitions are read.

@@ -22,13 +22,10 @@ impl Secrets {
     pub fn open(key_file: &Path) -> Result<Self, ProviderError> {
         let provider = LocalKeyFile::open_or_create(key_file)?;
         Ok(Self {
-            commands: commands::Secrets::new(
-                provider.derive("subject-index"),
-                provider.derive("embed-key"),
-            ),
+            commands: commands::Secrets::of(&provider),
             api_keys: ApiKeyPepper::new(provider.derive("api-key")),
             impressions: Signer::new(provider.derive("impression-token")),
-            fingerprint: provider.derive("fingerprint"),
+            fingerprint: provider.fingerprint(),
             provider: Arc::new(provider),
         })
     }

@@ -99,7 +99,8 @@ impl LocalKeyFile {
         }
     }
 
-    fn open(path: &Path) -> Result<Self, ProviderError> {
+    /// Opens a file that is there.
+    pub fn open(path: &Path) -> Result<Self, ProviderError> {
         let read = |source| ProviderError::Read {
             path: path.to_owned(),
             source,
@@ -179,6 +180,11 @@ impl LocalKeyFile {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other.map_err(write),
         }
+    }
+
+    /// Tells one key file from another; [`super::Vault::bind`] remembers it.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.derive("fingerprint")
     }
 
     /// A secret of the platform's own for one purpose: HMAC-SHA256 of the label under the file's root.
