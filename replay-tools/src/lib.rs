@@ -4,6 +4,7 @@
 //! it reads through the same crates as the platform does. Today it shows where projections stand; rebuild, verify and
 //! the compliance tools come with the next releases.
 
+mod import;
 mod status;
 
 use std::io::Write;
@@ -34,6 +35,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Bring the events of another event store in
+    Import(import::ImportArgs),
 }
 
 /// Does what the arguments say.
@@ -44,6 +47,7 @@ pub async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> Result<(
     };
     match arguments.command {
         Command::Status { json } => status::run(&database_url, json, out).await,
+        Command::Import(args) => import::run(&args, &database_url, &arguments.data_dir, out).await,
     }
 }
 

@@ -11,6 +11,7 @@ mod engines_down;
 mod faults;
 mod feed;
 mod golden_rows;
+mod import;
 mod journey;
 mod projectors;
 mod proxy;

@@ -8,4 +8,4 @@ mod lists;
 mod positions;
 mod proof_feed;
 mod telemetry;
-mod world;
+pub(crate) mod world;

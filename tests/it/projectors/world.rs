@@ -55,6 +55,10 @@ impl World {
         self.world.owner().await
     }
 
+    pub(crate) fn key_file(&self) -> std::path::PathBuf {
+        self.world.key_file()
+    }
+
     pub(crate) fn pool(&self, role: Role) -> PgPool {
         self.world.pool(role)
     }
