@@ -9,9 +9,9 @@ use domain::{
 use event_store::{Role, Store, TelemetryLog};
 use futures::future::join_all;
 use tests::World;
+use tests::proxy::{Proxy, split_address};
 use uuid::Uuid;
 
-use crate::proxy::{Proxy, split_address};
 use crate::support::{TENANT, append, stream};
 
 /// A process of the platform, as far as commands go.
@@ -446,7 +446,7 @@ async fn database_gone_is_told_as_unavailable_and_nothing_is_there() {
 
 async fn store_behind_proxy(world: &World) -> (Store, Proxy) {
     let (through, server) = split_address(&world.database_url);
-    let proxy = Proxy::start(server).await;
+    let proxy = Proxy::start(server).await.unwrap();
     let streams = world.store().await.streams().clone();
     let lane = event_store::connect_lane(&through(proxy.address)).unwrap();
     (Store::open(lane, streams).await.unwrap(), proxy)

@@ -14,7 +14,6 @@ mod golden_rows;
 mod import;
 mod journey;
 mod projectors;
-mod proxy;
 mod served;
 mod several_processes;
 mod support;

@@ -1,5 +1,7 @@
 //! A database of its own for every test, and for the helper processes that some tests start.
 
+pub mod proxy;
+
 use std::path::Path;
 use std::sync::Arc;
 
