@@ -4,7 +4,7 @@ SHELL := /bin/bash
 # Options of `proofline up`, `demo` and `bench`, such as ARGS="--port 8080".
 ARGS ?=
 
-.PHONY: help setup up demo test check bench bench-peers bench-binary prepare clean distclean release
+.PHONY: help setup up demo test torture check bench bench-peers bench-binary prepare clean distclean release
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ bench-peers: bench-binary ## Run it beside other event stores, which are install
 test: setup ## Run all tests on engines of their own
 	cargo build --workspace --bins
 	@scripts/test target/debug/engines run -- cargo test --workspace --no-fail-fast
+
+torture: setup ## Kill, pause and cut off everything under load for TORTURE_S seconds, and verify what is left
+	cargo build --workspace --bins
+	@target/debug/torture $(ARGS)
 
 check: setup ## Check format, lints and documentation
 	cargo fmt --all --check

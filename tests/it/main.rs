@@ -18,3 +18,4 @@ mod served;
 mod several_processes;
 mod support;
 mod tenants;
+mod torture;
