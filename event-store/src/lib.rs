@@ -21,7 +21,7 @@ pub use append::{Append, AppendError, Appended, NewEvent, Origin};
 pub use bucket::{BUCKETS, Bucket, SHARDS, Shard};
 pub use checkpoint::{CheckpointError, Checkpoints, Intent, ProjectionStatus};
 pub use cqrs::{AggregateStore, Loaded, Scope, encode};
-pub use feed::{EventLog, FeedError, Log, Positioned, Reader};
+pub use feed::{EventLog, Extent, FeedError, Log, Page, Positioned, Reader};
 pub use pool::{Role, connect, connect_lane};
 pub use store::{RecordedEvent, Store, StoreError, StoredCommand, StreamHead, StreamId, Streams};
 pub use telemetry::{Collected, NewTelemetry, TelemetryEvent, TelemetryLane, TelemetryLog};

@@ -1,13 +1,16 @@
 //! Reading the telemetry log.
 
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt as _;
 use serde_json::value::RawValue;
 use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::bucket::Bucket;
-use crate::feed::{Log, Positioned};
+use crate::feed::{
+    CopyError, Extent, FeedError, Fields, Gathered, Log, Page, Positioned, copy_page,
+};
 use crate::store::{StoreError, incarnation};
 use crate::token::LogName;
 
@@ -38,6 +41,38 @@ impl TelemetryLog {
         let incarnation = incarnation(&pool, LogName::Telemetry).await?;
         Ok(Self { pool, incarnation })
     }
+
+    async fn query(&self, extent: Extent) -> Result<Page<TelemetryEvent>, sqlx::Error> {
+        let mut rows = sqlx::query_file_as!(
+            TelemetryRow,
+            "sql/select_telemetry.sql",
+            extent.after,
+            extent.records_max
+        )
+        .fetch(&self.pool);
+        let log = rows.try_next().await?.ok_or(sqlx::Error::RowNotFound)?;
+        let mut gathered = Gathered::new(extent.bytes_max);
+        while !gathered.is_full()
+            && let Some(row) = rows.try_next().await?
+        {
+            gathered.push(TelemetryEvent::try_from(row)?);
+        }
+        Ok(Page {
+            records: gathered.records,
+            head: log.position,
+            incarnation: log.tenant_id,
+        })
+    }
+
+    async fn copy(&self, extent: Extent) -> Result<Option<Page<TelemetryEvent>>, sqlx::Error> {
+        // COPY takes no parameters; two integers can say nothing else than two integers.
+        let statement = format!(
+            include_str!("../../sql/copy_telemetry.sql"),
+            after = extent.after,
+            to = extent.to()
+        );
+        copy_page(&self.pool, &statement, extent.bytes_max, event).await
+    }
 }
 
 impl Log for TelemetryLog {
@@ -49,18 +84,14 @@ impl Log for TelemetryLog {
         self.incarnation
     }
 
-    async fn read(&self, position: i64, limit: i64) -> Result<Vec<TelemetryEvent>, sqlx::Error> {
-        let rows = sqlx::query_as!(
-            TelemetryRow,
-            r#"select position, tenant_id, owner_id, bucket, event_id, kind, occurred_at, received_at,
-                      payload as "payload: _"
-               from es.telemetry where position > $1 order by position limit $2"#,
-            position,
-            limit
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter().map(TelemetryEvent::try_from).collect()
+    async fn page(&self, extent: Extent) -> Result<Page<TelemetryEvent>, FeedError> {
+        let failed = FeedError::read(Self::NAME, extent.after);
+        if extent.bulk
+            && let Some(page) = self.copy(extent).await.map_err(&failed)?
+        {
+            return Ok(page);
+        }
+        self.query(extent).await.map_err(failed)
     }
 
     async fn head(&self) -> Result<(i64, Uuid), sqlx::Error> {
@@ -97,6 +128,11 @@ impl Positioned for TelemetryEvent {
     fn size_bytes(&self) -> usize {
         size_of::<Self>() + self.payload.get().len() + 50
     }
+
+    /// The lane's clock never steps back.
+    fn follows(&self, previous: &Self) -> bool {
+        self.received_at >= previous.received_at
+    }
 }
 
 struct TelemetryRow {
@@ -130,4 +166,19 @@ impl TryFrom<TelemetryRow> for TelemetryEvent {
             payload: row.payload.0,
         })
     }
+}
+
+/// A row of `sql/copy_telemetry.sql`.
+fn event(fields: &mut Fields<'_>) -> Result<TelemetryEvent, CopyError> {
+    Ok(TelemetryEvent {
+        position: fields.i64()?,
+        tenant: fields.uuid()?,
+        owner: fields.uuid()?,
+        bucket: fields.bucket()?,
+        event_id: fields.uuid()?,
+        kind: fields.text()?,
+        occurred_at: fields.timestamp()?,
+        received_at: fields.timestamp()?,
+        payload: fields.json()?,
+    })
 }

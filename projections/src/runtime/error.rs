@@ -98,9 +98,11 @@ pub(super) enum Severity {
 impl RunError {
     pub(super) fn severity(&self) -> Severity {
         match self {
-            Self::Feed(FeedError::Read { source, .. }) | Self::Head(source) => of_sqlx(source),
+            Self::Feed(FeedError::Read { source, .. }) => of_sqlx(source),
+            Self::Head(source) => of_sqlx(source),
             Self::Feed(
                 FeedError::NotContiguous { .. }
+                | FeedError::OutOfOrder { .. }
                 | FeedError::LostTail { .. }
                 | FeedError::OtherIncarnation { .. },
             )

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use event_store::{Bucket, Intent, Log, LogName, Positioned, ProjectionStatus, SHARDS};
+use event_store::{
+    Bucket, Extent, FeedError, Intent, Log, LogName, Page, Positioned, ProjectionStatus, SHARDS,
+};
 use uuid::Uuid;
 
 use crate::fold::{Place, ProjectError};
@@ -36,6 +38,10 @@ impl Positioned for Record {
     fn size_bytes(&self) -> usize {
         BYTES
     }
+
+    fn follows(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 #[derive(Clone)]
@@ -49,6 +55,12 @@ pub(super) struct LogState {
     pub(super) incarnation: Uuid,
     /// How many of the next reads fail.
     pub(super) failures: u32,
+}
+
+impl LogState {
+    fn head(&self) -> i64 {
+        self.records.last().map_or(0, |record| record.position)
+    }
 }
 
 impl MemoryLog {
@@ -82,23 +94,30 @@ impl Log for MemoryLog {
         self.known
     }
 
-    async fn read(&self, position: i64, limit: i64) -> Result<Vec<Record>, sqlx::Error> {
+    async fn page(&self, extent: Extent) -> Result<Page<Record>, FeedError> {
         let mut state = self.state();
         if state.failures > 0 {
             state.failures -= 1;
-            return Err(sqlx::Error::PoolTimedOut);
+            return Err(FeedError::Read {
+                log: Self::NAME,
+                after: extent.after,
+                source: Arc::new(sqlx::Error::PoolTimedOut),
+            });
         }
         let after = state
             .records
             .iter()
-            .filter(|record| record.position > position);
-        Ok(after.take(limit as usize).copied().collect())
+            .filter(|record| record.position > extent.after);
+        Ok(Page {
+            records: after.take(extent.records_max as usize).copied().collect(),
+            head: state.head(),
+            incarnation: state.incarnation,
+        })
     }
 
     async fn head(&self) -> Result<(i64, Uuid), sqlx::Error> {
         let state = self.state();
-        let head = state.records.last().map_or(0, |record| record.position);
-        Ok((head, state.incarnation))
+        Ok((state.head(), state.incarnation))
     }
 
     async fn age_seconds(&self, _: i64) -> Result<Option<f64>, sqlx::Error> {
@@ -166,11 +185,7 @@ impl SinkState {
         self.checkpoints = batch.reached();
         self.intent = None;
         if let Some(log) = &self.grows {
-            let head = log
-                .state()
-                .records
-                .last()
-                .map_or(0, |record| record.position);
+            let head = log.state().head();
             log.append(head + 1);
         }
     }

@@ -1,0 +1,9 @@
+copy (
+  select position, tenant_id, aggregate_type, aggregate_id, sequence, bucket, event_id, event_type, event_version,
+         recorded_at, command_id, correlation_id, causation_id, actor, payload, metadata,
+         case when position = {after} + 1 then (select incarnation from es.log where name = 'events') end,
+         case when position = {after} + 1 then (select position from es.events order by position desc limit 1) end
+  from es.events
+  where position > {after} and position <= {to}
+  order by position
+) to stdout (format binary)
