@@ -46,7 +46,7 @@ def eventsourcing(url, callers, first=False):
                 StoredEvent(
                     originator_id=uuid.uuid4(),
                     originator_version=1,
-                    topic="site:Site.Registered",
+                    topic="notification:Notification.Drafted",
                     state=payload,
                 )
             ]
@@ -66,9 +66,9 @@ def umadb(url, callers):
             client.append(
                 [
                     Event(
-                        event_type="site.registered",
+                        event_type="notification.drafted",
                         data=payload,
-                        tags=[f"site:{stream}"],
+                        tags=[f"notification:{stream}"],
                         uuid=stream,
                     )
                 ]

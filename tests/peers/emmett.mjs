@@ -26,7 +26,7 @@ const latencies = [];
 async function call() {
   let began = performance.now();
   while (began < to) {
-    await store.appendToStream(`site-${randomUUID()}`, [{ type: "site.registered", data }], {
+    await store.appendToStream(`notification-${randomUUID()}`, [{ type: "notification.drafted", data }], {
       expectedStreamVersion: STREAM_DOES_NOT_EXIST,
     });
     const ended = performance.now();

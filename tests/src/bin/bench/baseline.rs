@@ -6,8 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use cqrs_es::CqrsFramework;
 use cqrs_es::persist::PersistedEventStore;
-use domain::site::{Site, SiteCommand};
-use domain::{EmbedKey, Hostname, SiteName};
+use domain::notification::Notification;
 use postgres_es::{PostgresCqrs, PostgresEventRepository};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -22,6 +21,8 @@ pub(crate) const RAW_COPY_IN: &str = "raw COPY of the same rows";
 
 /// Rows of one COPY; more in one makes it no faster.
 const COPY_ROWS: usize = 5_000;
+
+const SITE: Uuid = Uuid::from_u128(1);
 
 /// A database of its own beside ours.
 pub(crate) struct Baselines {
@@ -47,7 +48,7 @@ impl Baselines {
 
     /// The row of `append` by one prepared statement: no lane, no order, no stream, no feed.
     pub(crate) async fn inserts(&self, callers: usize) -> Result<Vec<InsertCaller>> {
-        let event = ours::registered(Uuid::from_u128(1))?;
+        let event = ours::drafted(SITE.into())?;
         let mut all = Vec::with_capacity(callers);
         for _ in 0..callers {
             all.push(InsertCaller {
@@ -70,7 +71,7 @@ impl Baselines {
             .connect(&self.url)
             .await?;
         let store = PersistedEventStore::new_event_store(PostgresEventRepository::new(pool));
-        let framework: Arc<PostgresCqrs<Site>> =
+        let framework: Arc<PostgresCqrs<Notification>> =
             Arc::new(CqrsFramework::new(store, Vec::new(), ()));
         let metadata = ours::metadata();
         let metadata: HashMap<String, String> =
@@ -105,7 +106,7 @@ impl Caller for InsertCaller {
     async fn call(&mut self) -> Result<u64> {
         let id = Uuid::now_v7();
         sqlx::query(
-            "insert into insert_only values (1, $1, 'site', $2, 1, 1, $3, 'site.registered', '1', now(), $3, $3, null,
+            "insert into insert_only values (1, $1, 'notification', $2, 1, 1, $3, 'notification.drafted', '1', now(), $3, $3, null,
              'bench', $4::json, $5::json)",
         )
         .bind(Uuid::from_u128(1))
@@ -121,19 +122,13 @@ impl Caller for InsertCaller {
 
 #[derive(Clone)]
 pub(crate) struct PostgresEsCaller {
-    framework: Arc<PostgresCqrs<Site>>,
+    framework: Arc<PostgresCqrs<Notification>>,
     metadata: HashMap<String, String>,
 }
 
 impl Caller for PostgresEsCaller {
     async fn call(&mut self) -> Result<u64> {
-        let command = SiteCommand::Register {
-            account_id: Uuid::from_u128(1).into(),
-            name: SiteName::parse("A shop of some length")?,
-            domain: Hostname::parse("shop.example.com")?,
-            embed_key: EmbedKey::from_bytes([7; 16]),
-            at: platform::clock::now(),
-        };
+        let command = ours::draft(SITE.into())?;
         self.framework
             .execute_with_metadata(&Uuid::now_v7().to_string(), command, self.metadata.clone())
             .await?;

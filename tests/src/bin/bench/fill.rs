@@ -40,7 +40,7 @@ pub(crate) async fn domain_log(url: &str, events: i64) -> Result<()> {
 
 async fn fill_events(connection: &mut PgConnection, events: i64, streams: i64) -> Result<()> {
     let tenant = Uuid::from_u128(1);
-    let event = ours::registered(tenant)?;
+    let event = ours::drafted(tenant.into())?;
     let recorded_at = platform::clock::now() - TimeDelta::microseconds(events);
     for from in (1..=events).step_by(usize::try_from(CHUNK)?) {
         sqlx::query(include_str!("fill_events.sql"))

@@ -3,7 +3,7 @@
 -- as it is for what comes from outside with an identity of its own.
 insert into es.events (position, tenant_id, aggregate_type, aggregate_id, sequence, bucket, event_id, event_type,
                        event_version, recorded_at, command_id, correlation_id, causation_id, actor, payload, metadata)
-select n.position, $4, 'site', n.stream::text, (n.position - 1) / $3 + 1,
+select n.position, $4, 'notification', n.stream::text, (n.position - 1) / $3 + 1,
        ((get_byte(n.owner_hash, 0) << 8) + get_byte(n.owner_hash, 1)) % 1024,
        md5('event ' || n.position)::uuid, $5, $6, $9 + n.position * interval '1 microsecond',
        n.command, n.command, null, 'bench', $7, $8

@@ -70,7 +70,7 @@ impl Grown {
             log: EventLog::open(connect(&url, Role::Projector, 2)?).await?,
             caller: GrowthCaller {
                 store: tests::open_store(&url, keys_url, key_file).await?,
-                event: ours::registered(Uuid::from_u128(1))?,
+                event: ours::drafted(Uuid::from_u128(1).into())?,
                 streams: streams.into(),
                 calls: Arc::default(),
             },

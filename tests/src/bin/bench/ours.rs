@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
-use commands::{Call, Commands, NewSite};
-use domain::site::{SiteEvent, SiteSettings};
-use domain::{EmbedKey, Hostname, Impression, SiteName};
+use commands::{Call, Commands, NewNotification, NewSite};
+use domain::notification::{NotificationCommand, NotificationEvent};
+use domain::{
+    AccountId, Hostname, Impression, MessageTemplate, NotificationName, SiteId, SiteName,
+};
 use event_store::{Append, NewEvent, Origin, Store, StreamId, encode};
 use platform::signed::Signer;
 use proofline::account::{self, Opened};
@@ -24,14 +26,15 @@ use crate::load::Caller;
 const BATCH: usize = 50;
 /// Sites that the batches of telemetry belong to.
 const SITES: usize = 8;
-const NAME: &str = "A shop of some length";
-const DOMAIN: &str = "shop.example.com";
+const NAME: &str = "Recent orders";
+const MESSAGE: &str = "{first_name} from {city} bought the {product}";
 
 /// A write API of its own, and a store beside it.
 pub(crate) struct Platform {
     store: Store,
     commands: Commands,
     opened: Arc<Opened>,
+    site: SiteId,
     address: String,
     signer: Signer,
     batches: Arc<AtomicUsize>,
@@ -53,6 +56,16 @@ impl Platform {
             .context("the write API has commands")?
             .clone();
         let opened = account::open(&commands, &secrets.api_keys, "Bench").await?;
+        let site = NewSite {
+            name: SiteName::parse("A shop")?,
+            domain: Hostname::parse("shop.example.com")?,
+        };
+        let site = commands
+            .sites
+            .register(&call(opened.account), site)
+            .await?
+            .aggregate_id
+            .into();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
         let stop = CancellationToken::new();
@@ -63,6 +76,7 @@ impl Platform {
             store: store.await?,
             commands,
             opened: Arc::new(opened),
+            site,
             address,
             signer: secrets.impressions,
             batches: Arc::default(),
@@ -74,7 +88,7 @@ impl Platform {
     pub(crate) fn appends(&self, callers: usize) -> Result<Vec<AppendCaller>> {
         let caller = AppendCaller {
             store: self.store.clone(),
-            event: registered(self.opened.account)?,
+            event: drafted(self.site)?,
         };
         Ok(vec![caller; callers])
     }
@@ -84,9 +98,10 @@ impl Platform {
         let caller = CommandCaller {
             commands: self.commands.clone(),
             opened: self.opened.clone(),
-            site: NewSite {
-                name: SiteName::parse(NAME)?,
-                domain: Hostname::parse(DOMAIN)?,
+            site: self.site,
+            notification: NewNotification {
+                name: NotificationName::parse(NAME)?,
+                message: MessageTemplate::parse(MESSAGE)?,
             },
         };
         Ok(vec![caller; callers])
@@ -94,11 +109,12 @@ impl Platform {
 
     /// The same command over HTTP, authenticated and under an idempotency key; a connection per caller.
     pub(crate) async fn http_commands(&self, callers: usize) -> Result<Vec<HttpCommandCaller>> {
-        let body = json!({ "name": NAME, "domain": DOMAIN }).to_string();
+        let body = json!({ "name": NAME, "message": MESSAGE }).to_string();
         let mut all = Vec::with_capacity(callers);
         for _ in 0..callers {
             all.push(HttpCommandCaller {
                 connection: Connection::open(&self.address).await?,
+                path: format!("/v1/sites/{}/notifications", self.site),
                 authorization: format!("Bearer {}", self.opened.key),
                 body: body.clone(),
             });
@@ -121,14 +137,22 @@ impl Platform {
     }
 }
 
-/// What a new site's stream begins with.
-pub(crate) fn registered(account: impl Into<Uuid>) -> Result<NewEvent> {
-    let event = SiteEvent::Registered {
-        account_id: account.into().into(),
-        name: SiteName::parse(NAME)?,
-        domain: Hostname::parse(DOMAIN)?,
-        embed_key: EmbedKey::from_bytes([7; 16]),
-        settings: SiteSettings::default(),
+/// What the measured command is: of ours, and of whoever runs our aggregate.
+pub(crate) fn draft(site: SiteId) -> Result<NotificationCommand> {
+    Ok(NotificationCommand::Draft {
+        site_id: site,
+        name: NotificationName::parse(NAME)?,
+        message: MessageTemplate::parse(MESSAGE)?,
+        at: platform::clock::now(),
+    })
+}
+
+/// What it comes to.
+pub(crate) fn drafted(site: SiteId) -> Result<NewEvent> {
+    let event = NotificationEvent::Drafted {
+        site_id: site,
+        name: NotificationName::parse(NAME)?,
+        message: MessageTemplate::parse(MESSAGE)?,
         at: platform::clock::now(),
     };
     encode(&[event])?.pop().context("one event")
@@ -144,7 +168,7 @@ pub(crate) fn append(event: &NewEvent, stream: Uuid, expected: i64) -> Append {
     Append {
         tenant: Uuid::from_u128(1),
         stream: StreamId {
-            aggregate_type: "site".to_owned(),
+            aggregate_type: "notification".to_owned(),
             aggregate_id: stream.to_string(),
         },
         owner: stream,
@@ -161,6 +185,20 @@ pub(crate) fn append(event: &NewEvent, stream: Uuid, expected: i64) -> Append {
             id: Uuid::now_v7(),
             ..event.clone()
         }],
+    }
+}
+
+fn call(account: AccountId) -> Call {
+    let id = Uuid::now_v7();
+    Call {
+        account,
+        actor: "bench".to_owned(),
+        at: platform::clock::now(),
+        correlation_id: id,
+        request_id: id.to_string(),
+        source: "bench",
+        key: None,
+        if_match: None,
     }
 }
 
@@ -183,25 +221,19 @@ impl Caller for AppendCaller {
 pub(crate) struct CommandCaller {
     commands: Commands,
     opened: Arc<Opened>,
-    site: NewSite,
+    site: SiteId,
+    notification: NewNotification,
 }
 
 impl Caller for CommandCaller {
     async fn call(&mut self) -> Result<u64> {
-        let id = Uuid::now_v7();
-        let call = Call {
-            account: self.opened.account,
-            actor: "bench".to_owned(),
-            at: platform::clock::now(),
-            correlation_id: id,
-            request_id: id.to_string(),
-            source: "bench",
-            key: None,
-            if_match: None,
-        };
         self.commands
-            .sites
-            .register(&call, self.site.clone())
+            .notifications
+            .draft(
+                &call(self.opened.account),
+                self.site,
+                self.notification.clone(),
+            )
             .await?;
         Ok(1)
     }
@@ -209,6 +241,7 @@ impl Caller for CommandCaller {
 
 pub(crate) struct HttpCommandCaller {
     connection: Connection,
+    path: String,
     authorization: String,
     body: String,
 }
@@ -222,7 +255,7 @@ impl Caller for HttpCommandCaller {
         ];
         let status = self
             .connection
-            .post("/v1/sites", &headers, self.body.clone())
+            .post(&self.path, &headers, self.body.clone())
             .await?;
         ensure!(status == 201, "a command was answered with {status}");
         Ok(1)

@@ -273,7 +273,11 @@ impl Peer {
             .arg(url)
             .arg(callers.to_string())
             .arg(time.as_secs_f64().to_string())
-            .arg(ours::registered(Uuid::from_u128(1))?.payload.to_string());
+            .arg(
+                ours::drafted(Uuid::from_u128(1).into())?
+                    .payload
+                    .to_string(),
+            );
         let said = say(&mut command, time + DRIVER_SLACK).await?;
         serde_json::from_str(&said).with_context(|| format!("the driver said {said:?}"))
     }
