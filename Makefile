@@ -23,7 +23,7 @@ bench: bench-binary ## Run the benchmark suite; its tables and plots go to docs
 	@exec target/release/bench --markdown docs/benchmarks.md --plots docs/img $(ARGS)
 
 bench-peers: bench-binary ## Run it beside other event stores, which are installed by name
-	@exec target/release/bench --markdown docs/benchmarks.md $(ARGS) peers
+	@exec target/release/bench --markdown docs/benchmarks.md --plots docs/img $(ARGS) peers
 
 test: setup ## Run all tests on engines of their own
 	cargo build --workspace --bins

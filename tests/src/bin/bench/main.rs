@@ -12,6 +12,7 @@ mod ours;
 mod peers;
 mod plot;
 mod report;
+mod results;
 mod suite;
 
 use std::io::Write as _;
@@ -122,7 +123,11 @@ async fn peers(
     let pace = Pace::new(arguments.seconds, arguments.rounds);
     let suite = Suite::open(connections, directory, pace).await?;
     let (machine, entries) = suite.peers(&folders).await?;
-    tell(arguments, "peers", &machine, &entries)
+    tell(arguments, "peers", &machine, &entries)?;
+    match &arguments.plots {
+        Some(folder) => results::plot_peers(folder, &entries).context("could not draw the plot"),
+        None => Ok(()),
+    }
 }
 
 /// As JSON and as a table, on standard output and in the document between the marks of this name.

@@ -16,7 +16,8 @@ use uuid::Uuid;
 use crate::load::{self, Measured};
 use crate::ours::{self, Platform};
 use crate::report::Entry;
-use crate::suite::{NAMED, Pace};
+use crate::results::NAMED;
+use crate::suite::Pace;
 
 /// For a package to be fetched and installed.
 const INSTALL_WITHIN: Duration = Duration::from_secs(300);

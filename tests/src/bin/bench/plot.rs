@@ -30,16 +30,25 @@ pub(crate) struct Axis {
     pub(crate) ticks: Vec<String>,
 }
 
+/// How far apart values stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    Linear,
+    /// Each gridline is twice the one below.
+    Doubling,
+}
+
 /// Lines over evenly spaced ticks.
 pub(crate) fn lines(
     file: &Path,
     title: &str,
     unit: &str,
+    scale: Scale,
     axis: &Axis,
     lines: &[Line],
 ) -> Result<()> {
     let root = SVGBackend::new(file, SIZE).into_drawing_area();
-    draw_lines(&root, title, unit, axis, lines).map_err(|error| anyhow!("{error}"))?;
+    draw_lines(&root, title, unit, scale, axis, lines).map_err(|error| anyhow!("{error}"))?;
     root.present().map_err(|error| anyhow!("{error}"))
 }
 
@@ -63,17 +72,23 @@ fn draw_lines<'a>(
     root: &Area<'a>,
     title: &str,
     unit: &str,
+    scale: Scale,
     axis: &Axis,
     lines: &[Line],
 ) -> Result<(), DrawError<'a>> {
     root.fill(&WHITE)?;
     let last = axis.ticks.len().saturating_sub(1) as f64;
+    let height = scale.range(lines);
+    let gridlines = match scale {
+        Scale::Linear => 10,
+        Scale::Doubling => (height.end - height.start).round() as usize + 1,
+    };
     let mut chart = ChartBuilder::on(root)
         .caption(title, (FONT, 20))
         .margin(14)
         .x_label_area_size(46)
         .y_label_area_size(76)
-        .build_cartesian_2d(-0.2..last + 0.2, 0.0..top(lines))?;
+        .build_cartesian_2d(-0.2..last + 0.2, height)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -82,27 +97,52 @@ fn draw_lines<'a>(
         .axis_style(BLACK.mix(0.5))
         .label_style((FONT, 15))
         .x_labels(axis.ticks.len())
+        .y_labels(gridlines)
         .x_label_formatter(&|x| tick(axis, *x))
-        .y_label_formatter(&|y| number(*y))
+        .y_label_formatter(&|y| number(scale.value(*y)))
         .x_desc(&axis.label)
         .y_desc(unit)
         .draw()?;
     for (line, colour) in lines.iter().zip(COLOURS) {
-        let points: Vec<(f64, f64)> = (0u32..)
-            .map(f64::from)
-            .zip(line.values.iter().copied())
-            .collect();
+        let heights = line.values.iter().map(|value| scale.height(*value));
+        let points: Vec<(f64, f64)> = (0u32..).map(f64::from).zip(heights).collect();
         let dots = points.iter().map(|at| Circle::new(*at, 4, colour.filled()));
         chart.draw_series(dots)?;
         chart
-            .draw_series(LineSeries::new(
-                points.iter().copied(),
-                colour.stroke_width(3),
-            ))?
+            .draw_series(LineSeries::new(points, colour.stroke_width(3)))?
             .label(&line.label)
             .legend(move |(x, y)| Rectangle::new([(x, y - 2), (x + 18, y + 2)], colour.filled()));
     }
     legend(&mut chart)
+}
+
+impl Scale {
+    fn height(self, value: f64) -> f64 {
+        match self {
+            Self::Linear => value,
+            Self::Doubling => value.log2(),
+        }
+    }
+
+    fn value(self, height: f64) -> f64 {
+        match self {
+            Self::Linear => height,
+            Self::Doubling => height.exp2(),
+        }
+    }
+
+    /// A little above the highest value, so that the legend has room.
+    fn range(self, lines: &[Line]) -> std::ops::Range<f64> {
+        let values = || lines.iter().flat_map(|line| &line.values).copied();
+        let (low, high) = (
+            values().fold(f64::INFINITY, f64::min),
+            values().fold(0.0, f64::max),
+        );
+        match self {
+            Self::Linear => 0.0..high * 1.15,
+            Self::Doubling => low.log2().floor()..high.log2().ceil() + 1.0,
+        }
+    }
 }
 
 fn draw_bars<'a>(
@@ -119,7 +159,7 @@ fn draw_bars<'a>(
         .margin(14)
         .x_label_area_size(46)
         .y_label_area_size(76)
-        .build_cartesian_2d(-0.6..last + 0.6, 0.0..top(lines))?;
+        .build_cartesian_2d(-0.6..last + 0.6, Scale::Linear.range(lines))?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -151,7 +191,7 @@ fn draw_bars<'a>(
             .map(f64::from)
             .zip(&line.values)
             .map(|(at, value)| {
-                let style = (FONT, 14).into_font().color(&BLACK);
+                let style = (FONT, 12).into_font().color(&BLACK);
                 let style = style.pos(plotters::style::text_anchor::Pos::new(
                     plotters::style::text_anchor::HPos::Center,
                     plotters::style::text_anchor::VPos::Bottom,
@@ -180,12 +220,6 @@ where
         .legend_area_size(26)
         .margin(10)
         .draw()
-}
-
-/// A little above the highest value, so that the legend has room.
-fn top(lines: &[Line]) -> f64 {
-    let values = lines.iter().flat_map(|line| &line.values);
-    values.copied().fold(0.0, f64::max) * 1.15
 }
 
 /// The label of a tick; nothing between two.

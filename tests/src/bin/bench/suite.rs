@@ -7,26 +7,22 @@ use anyhow::Result;
 use proofline::config::Connections;
 use proofline::migrate::migrate;
 
-use crate::baseline::{BARE_INSERT, Baselines, POSTGRES_ES, RAW_COPY_IN};
+use crate::baseline::{Baselines, RAW_COPY_IN};
 use crate::feed;
 use crate::growth::{Costs, Grown};
 use crate::load::{self, Measured};
 use crate::machine::Machine;
 use crate::ours::Platform;
 use crate::peers::{self, Folders};
-use crate::plot::{self, Axis, Line};
 use crate::report::Entry;
+use crate::results::{Contest, Results, command_entries, growth_entries};
 
 /// How many call at once.
 const CALLERS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
-/// Those that have a figure of their own.
-pub(crate) const NAMED: [usize; 3] = [1, 16, 64];
 /// The short log of growth.
 const SHORT: i64 = 100_000;
 /// Events that the feed is read over.
 const FEED: i64 = 1_000_000;
-
-const IN_PROCESS: &str = "the same command in process";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Part {
@@ -58,24 +54,6 @@ pub(crate) struct Suite {
     platform: Platform,
     baselines: Baselines,
     machine: Machine,
-}
-
-/// Figures, and the curves behind them.
-pub(crate) struct Results {
-    pub(crate) machine: Machine,
-    pub(crate) entries: Vec<Entry>,
-    contests: Vec<Contest>,
-}
-
-/// Ours and the others at one number of callers.
-#[derive(Default)]
-struct Contest {
-    callers: usize,
-    append: Measured,
-    command: Measured,
-    http: Measured,
-    insert: Measured,
-    postgres_es: Measured,
 }
 
 impl Suite {
@@ -197,174 +175,5 @@ impl Suite {
         )];
         entries.extend(growth_entries(&in_long, &in_short));
         Ok(entries)
-    }
-}
-
-fn command_entries(contests: &[Contest]) -> Vec<Entry> {
-    let named = |contest: &&Contest| NAMED.contains(&contest.callers);
-    contests.iter().filter(named).flat_map(entries_of).collect()
-}
-
-fn entries_of(contest: &Contest) -> Vec<Entry> {
-    let callers = contest.callers;
-    let (append, command, http) = (&contest.append, &contest.command, &contest.http);
-    let (insert, postgres_es) = (&contest.insert, &contest.postgres_es);
-    let named = |figure: &str| format!("{figure}.{callers}");
-    let p99 = |figure: &str| format!("{figure}.{callers}.p99_ms");
-    let rate = "commands/s";
-    let mut entries = vec![
-        Entry::rate(&named("append"), rate, append, BARE_INSERT, insert),
-        Entry::rate(&named("append"), rate, append, POSTGRES_ES, postgres_es),
-        Entry::p99(&p99("append"), append, BARE_INSERT, insert),
-        Entry::p99(&p99("append"), append, POSTGRES_ES, postgres_es),
-        Entry::rate(&named("command"), rate, command, POSTGRES_ES, postgres_es),
-        Entry::rate(&named("http_command"), rate, http, IN_PROCESS, command),
-        Entry::p99(&p99("http_command"), http, IN_PROCESS, command),
-    ];
-    if callers == 1 {
-        entries.insert(
-            2,
-            Entry::p50("append.1.p50_ms", append, BARE_INSERT, insert),
-        );
-    }
-    entries
-}
-
-fn growth_entries(long: &Costs, short: &Costs) -> Vec<Entry> {
-    let baseline = "a log of 100,000 events";
-    let costs = [
-        ("growth.append", &long.append, &short.append),
-        ("growth.append.64", &long.append_64, &short.append_64),
-        ("growth.tail", &long.tail, &short.tail),
-    ];
-    costs
-        .into_iter()
-        .flat_map(|(name, long, short)| {
-            [
-                Entry::p50(name, long, baseline, short),
-                Entry::p99(&format!("{name}.p99_ms"), long, baseline, short),
-            ]
-        })
-        .collect()
-}
-
-impl Results {
-    /// Draws what was measured.
-    pub(crate) fn plot(&self, folder: &Path) -> Result<()> {
-        std::fs::create_dir_all(folder)?;
-        if !self.contests.is_empty() {
-            let rates = self.lines(Measured::rate);
-            let axis = self.callers();
-            let file = folder.join("throughput.svg");
-            plot::lines(
-                &file,
-                "Durable commands, one event each",
-                "commands per second",
-                &axis,
-                &rates,
-            )?;
-            let p99s = self.lines(Measured::p99_ms);
-            let file = folder.join("p99.svg");
-            plot::lines(
-                &file,
-                "99th percentile of their latency",
-                "milliseconds",
-                &axis,
-                &p99s,
-            )?;
-        }
-        let growth = self.entries.iter().filter(|entry| {
-            ["growth.append", "growth.append.64", "growth.tail"].contains(&&*entry.name)
-        });
-        let growth = Bars::of(
-            growth.collect(),
-            "a log of 10,000,000 events",
-            "a log of 100,000 events",
-        );
-        growth.draw(
-            &folder.join("growth.svg"),
-            "Latency (median) as the log grows",
-            "milliseconds",
-        )?;
-        let reading = self
-            .entries
-            .iter()
-            .filter(|entry| entry.name == "feed_read" || entry.name.starts_with("rebuild."));
-        Bars::of(reading.collect(), "ours", "baseline").draw(
-            &folder.join("reading.svg"),
-            "Reading the log, and rebuilding from it",
-            "events per second",
-        )
-    }
-
-    fn callers(&self) -> Axis {
-        let ticks = self
-            .contests
-            .iter()
-            .map(|contest| contest.callers.to_string());
-        Axis {
-            label: "callers at once".to_owned(),
-            ticks: ticks.collect(),
-        }
-    }
-
-    fn lines(&self, read: fn(&Measured) -> f64) -> Vec<Line> {
-        type Side = fn(&Contest) -> &Measured;
-        let sides: [(&str, Side); 5] = [
-            ("append, in process", |contest| &contest.append),
-            ("command, in process", |contest| &contest.command),
-            ("command over HTTP", |contest| &contest.http),
-            (BARE_INSERT, |contest| &contest.insert),
-            (POSTGRES_ES, |contest| &contest.postgres_es),
-        ];
-        let line = |(label, side): (&str, Side)| Line {
-            label: label.to_owned(),
-            values: self
-                .contests
-                .iter()
-                .map(|contest| read(side(contest)))
-                .collect(),
-        };
-        sides.into_iter().map(line).collect()
-    }
-}
-
-/// Figures beside their baselines.
-struct Bars<'a> {
-    entries: Vec<&'a Entry>,
-    labels: [&'a str; 2],
-}
-
-impl<'a> Bars<'a> {
-    fn of(entries: Vec<&'a Entry>, ours: &'a str, baseline: &'a str) -> Self {
-        Self {
-            entries,
-            labels: [baseline, ours],
-        }
-    }
-
-    /// Nothing where nothing was measured.
-    fn draw(&self, file: &Path, title: &str, unit: &str) -> Result<()> {
-        if self.entries.is_empty() {
-            return Ok(());
-        }
-        let axis = Axis {
-            label: String::new(),
-            ticks: self
-                .entries
-                .iter()
-                .map(|entry| entry.name.clone())
-                .collect(),
-        };
-        let [baseline, ours] = self.labels;
-        let line = |label: &str, read: fn(&Entry) -> f64| Line {
-            label: label.to_owned(),
-            values: self.entries.iter().map(|entry| read(entry)).collect(),
-        };
-        let lines = [
-            line(ours, |entry| entry.value),
-            line(baseline, |entry| entry.baseline_value.unwrap_or_default()),
-        ];
-        plot::bars(file, title, unit, &axis, &lines)
     }
 }
