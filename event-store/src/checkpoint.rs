@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::bucket::Shard;
+use crate::lease::{Holder, Lease, Leases, Moves, Seat, Worker, moves, shards};
 
 /// Why a checkpoint could not be read or moved.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,8 @@ pub enum CheckpointError {
     Register { name: String, source: sqlx::Error },
     #[error("could not read the checkpoint of projection {name}")]
     Read { name: String, source: sqlx::Error },
+    #[error("could not settle the leases of projection {name}")]
+    Settle { name: String, source: sqlx::Error },
     #[error("could not move the checkpoint of projection {name}")]
     Advance { name: String, source: sqlx::Error },
     #[error("could not store the intent of projection {name}")]
@@ -60,28 +62,23 @@ pub struct Intent {
     pub to: i64,
 }
 
-/// The checkpoints of one version of one projection.
+/// The checkpoints of one version of one projection, and the leases of those who move them.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     name: String,
     version: i32,
     incarnation: Uuid,
-    shards: Vec<i16>,
+    sharded: bool,
 }
 
 impl Checkpoints {
     /// `sharded` projections have a checkpoint per virtual shard, the others one, in shard 0.
     pub fn new(name: &str, version: i32, incarnation: Uuid, sharded: bool) -> Self {
-        let shards = if sharded {
-            Shard::all().map(Shard::as_i16).collect()
-        } else {
-            vec![0]
-        };
         Self {
             name: name.to_owned(),
             version,
             incarnation,
-            shards,
+            sharded,
         }
     }
 
@@ -98,6 +95,10 @@ impl Checkpoints {
         self.incarnation
     }
 
+    pub fn is_sharded(&self) -> bool {
+        self.sharded
+    }
+
     /// Puts a new projection at position 0 and leaves a known one where it is.
     pub async fn register(&self, pool: &PgPool) -> Result<(), CheckpointError> {
         sqlx::query!(
@@ -106,7 +107,7 @@ impl Checkpoints {
             self.name,
             self.version,
             self.incarnation,
-            &self.shards
+            &shards(self.sharded)
         )
         .execute(pool)
         .await
@@ -117,45 +118,156 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// One checkpoint per shard, in order of shards.
-    pub async fn read(&self, pool: &PgPool) -> Result<Vec<i64>, CheckpointError> {
-        let rows = sqlx::query!(
-            "select incarnation, checkpoint from es.projections where name = $1 and version = $2 order by shard",
+    /// Takes what is free, and gives back what is too much, until the worker holds its share: a step at a time, since
+    /// the others have to do theirs. Answers with what it holds now.
+    pub async fn settle(&self, pool: &PgPool, worker: &Worker) -> Result<Leases, CheckpointError> {
+        let failed = |source| CheckpointError::Settle {
+            name: self.name.clone(),
+            source,
+        };
+        let (seats, workers) = self.seats(pool, worker).await?;
+        let Moves { take, give } = moves(&seats, worker.share(), workers);
+        if !give.is_empty() {
+            sqlx::query!(
+                "update es.projections set lease_owner = null
+                 where name = $1 and version = $2 and shard = any($3) and lease_owner = $4",
+                self.name,
+                self.version,
+                &give,
+                worker.id()
+            )
+            .execute(pool)
+            .await
+            .map_err(failed)?;
+        }
+        if !take.is_empty() {
+            let (free, seen): (Vec<i16>, Vec<i64>) = take.into_iter().unzip();
+            sqlx::query!(
+                "update es.projections p set lease_owner = $5, lease_epoch = p.lease_epoch + 1
+                 from unnest($3::smallint[], $4::bigint[]) free(shard, epoch)
+                 where p.name = $1 and p.version = $2 and p.shard = free.shard and p.lease_epoch = free.epoch",
+                self.name,
+                self.version,
+                &free,
+                &seen,
+                worker.id()
+            )
+            .execute(pool)
+            .await
+            .map_err(failed)?;
+        }
+        // Read after the epochs were raised: what a stale owner still wrote before is seen.
+        let rows = sqlx::query_as!(
+            Lease,
+            "select shard, lease_epoch as epoch, checkpoint from es.projections
+             where name = $1 and version = $2 and lease_owner = $3",
             self.name,
-            self.version
+            self.version,
+            worker.id()
         )
         .fetch_all(pool)
         .await
-        .map_err(|source| CheckpointError::Read { name: self.name.clone(), source })?;
-        if let Some(row) = rows.iter().find(|row| row.incarnation != self.incarnation) {
-            return Err(CheckpointError::OtherIncarnation {
-                name: self.name.clone(),
-                expected: self.incarnation,
-                found: row.incarnation,
-            });
-        }
-        Ok(rows.into_iter().map(|row| row.checkpoint).collect())
+        .map_err(failed)?;
+        Ok(Leases::new(self.sharded, rows))
     }
 
-    /// Moves every shard to `to`, or none: part of the transaction that writes the rows. `from` has one checkpoint per
-    /// shard, in order of shards; a shard that is at `to` or beyond stays.
+    /// Whether the worker holds what it should, under the epochs that it knows.
+    pub async fn is_settled(
+        &self,
+        pool: &PgPool,
+        worker: &Worker,
+        held: &Leases,
+    ) -> Result<bool, CheckpointError> {
+        let (seats, workers) = self.seats(pool, worker).await?;
+        Ok(held.are_those(&seats) && moves(&seats, worker.share(), workers) == Moves::default())
+    }
+
+    /// Gives every lease back.
+    pub async fn release(&self, pool: &PgPool, worker: &Worker) -> Result<(), CheckpointError> {
+        sqlx::query!(
+            "update es.projections set lease_owner = null where name = $1 and version = $2 and lease_owner = $3",
+            self.name,
+            self.version,
+            worker.id()
+        )
+        .execute(pool)
+        .await
+        .map_err(|source| CheckpointError::Settle { name: self.name.clone(), source })?;
+        Ok(())
+    }
+
+    /// Every shard in order, and how many workers share them.
+    async fn seats(
+        &self,
+        pool: &PgPool,
+        worker: &Worker,
+    ) -> Result<(Vec<Seat>, usize), CheckpointError> {
+        let rows = sqlx::query_file!("sql/select_seats.sql", self.name, self.version, worker.id())
+            .fetch_all(pool)
+            .await
+            .map_err(|source| CheckpointError::Settle {
+                name: self.name.clone(),
+                source,
+            })?;
+        let mut seats = Vec::with_capacity(rows.len());
+        let mut workers = 1;
+        for row in rows {
+            if row.incarnation != self.incarnation {
+                return Err(CheckpointError::OtherIncarnation {
+                    name: self.name.clone(),
+                    expected: self.incarnation,
+                    found: row.incarnation,
+                });
+            }
+            workers = row.workers as usize;
+            seats.push(Seat {
+                shard: row.shard,
+                epoch: row.lease_epoch,
+                holder: match (row.is_mine, row.is_held) {
+                    (true, _) => Holder::Me,
+                    (false, true) => Holder::Other,
+                    (false, false) => Holder::Nobody,
+                },
+            });
+        }
+        Ok((seats, workers))
+    }
+
+    /// Where the shard furthest behind stands, whoever holds it. `None` where the projection is not known.
+    pub async fn lowest(&self, pool: &PgPool) -> Result<Option<i64>, CheckpointError> {
+        sqlx::query_scalar!(
+            "select min(checkpoint) from es.projections where name = $1 and version = $2 and incarnation = $3",
+            self.name,
+            self.version,
+            self.incarnation
+        )
+        .fetch_one(pool)
+        .await
+        .map_err(|source| CheckpointError::Read { name: self.name.clone(), source })
+    }
+
+    /// Moves every shard of `from` to `to`, or none: part of the transaction that writes the rows. A shard that is at
+    /// `to` or beyond stays. Fenced where a checkpoint or an epoch is another meanwhile.
     pub async fn advance(
         &self,
         connection: &mut PgConnection,
-        from: &[i64],
+        from: &Leases,
         to: i64,
     ) -> Result<(), CheckpointError> {
+        let behind = || from.iter().filter(|lease| lease.checkpoint < to);
+        let column = |read: fn(&Lease) -> i64| behind().map(read).collect::<Vec<_>>();
         let moved = sqlx::query!(
             "update es.projections p set checkpoint = $4, updated_at = clock_timestamp()
-             from unnest($3::smallint[], $6::bigint[]) s(shard, checkpoint)
+             from unnest($3::smallint[], $6::bigint[], $7::bigint[]) s(shard, checkpoint, epoch)
              where p.name = $1 and p.version = $2 and p.shard = s.shard and p.incarnation = $5
-               and p.checkpoint = s.checkpoint and p.checkpoint < $4",
+               and p.checkpoint = s.checkpoint and p.lease_epoch = s.epoch",
             self.name,
             self.version,
-            &self.shards,
+            &behind().map(|lease| lease.shard).collect::<Vec<_>>(),
             to,
             self.incarnation,
-            from
+            &column(|lease| lease.checkpoint),
+            &column(|lease| lease.epoch)
         )
         .execute(connection)
         .await
@@ -163,8 +275,7 @@ impl Checkpoints {
             name: self.name.clone(),
             source,
         })?;
-        let behind = from.iter().filter(|checkpoint| **checkpoint < to).count();
-        if from.len() == self.shards.len() && moved.rows_affected() == behind as u64 {
+        if moved.rows_affected() == behind().count() as u64 {
             Ok(())
         } else {
             Err(CheckpointError::Fenced {
@@ -174,18 +285,20 @@ impl Checkpoints {
     }
 
     /// Copies checkpoints whose authority is the sink itself, backwards too: a sink that lost its newest writes must not
-    /// be taken for one that has them.
-    pub async fn mirror(&self, pool: &PgPool, checkpoints: &[i64]) -> Result<(), CheckpointError> {
+    /// be taken for one that has them. What belongs to another by now is left alone.
+    pub async fn mirror(&self, pool: &PgPool, at: &Leases) -> Result<(), CheckpointError> {
+        let column = |read: fn(&Lease) -> i64| at.iter().map(read).collect::<Vec<_>>();
         sqlx::query!(
             "update es.projections p set checkpoint = m.checkpoint, updated_at = clock_timestamp()
-             from unnest($4::smallint[], $5::bigint[]) m(shard, checkpoint)
+             from unnest($4::smallint[], $5::bigint[], $6::bigint[]) m(shard, checkpoint, epoch)
              where p.name = $1 and p.version = $2 and p.incarnation = $3 and p.shard = m.shard
-               and p.checkpoint <> m.checkpoint",
+               and p.lease_epoch = m.epoch and p.checkpoint <> m.checkpoint",
             self.name,
             self.version,
             self.incarnation,
-            &self.shards,
-            checkpoints
+            &at.iter().map(|lease| lease.shard).collect::<Vec<_>>(),
+            &column(|lease| lease.checkpoint),
+            &column(|lease| lease.epoch)
         )
         .execute(pool)
         .await
@@ -196,20 +309,23 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Notes whether the projection runs, and what went wrong last, for people to read.
+    /// Notes, for people to read, whether the shards of the worker run, and what went wrong last.
     pub async fn report(
         &self,
         pool: &PgPool,
+        worker: &Worker,
         status: ProjectionStatus,
         last_error: Option<&str>,
     ) -> Result<(), CheckpointError> {
         sqlx::query!(
             "update es.projections set status = $3, last_error = $4, updated_at = clock_timestamp()
-             where name = $1 and version = $2 and (status, last_error) is distinct from ($3, $4)",
+             where name = $1 and version = $2 and lease_owner = $5
+               and (status, last_error) is distinct from ($3, $4)",
             self.name,
             self.version,
             status.as_str(),
-            last_error
+            last_error,
+            worker.id()
         )
         .execute(pool)
         .await
@@ -241,14 +357,27 @@ impl Checkpoints {
         }))
     }
 
-    /// Writes down what is about to be written. Refused as fenced where another intent stands.
-    pub async fn intend(&self, pool: &PgPool, intent: Intent) -> Result<(), CheckpointError> {
+    /// Writes down what is about to be written, by whoever holds the shard. Fenced where another intent stands, or the
+    /// shard is somebody else's by now.
+    pub async fn intend(
+        &self,
+        pool: &PgPool,
+        lease: &Lease,
+        intent: Intent,
+    ) -> Result<(), CheckpointError> {
+        // The row is locked, so that whoever takes the shard over sees the intent or keeps it from being written.
         let stored = sqlx::query!(
             "insert into es.intents (name, version, shard, incarnation, position_from, position_to)
-             values ($1, $2, 0, $3, $4, $5) on conflict do nothing",
+             select p.name, p.version, p.shard, p.incarnation, $5, $6
+             from (select * from es.projections
+                   where name = $1 and version = $2 and shard = 0 and incarnation = $3 and lease_epoch = $4
+                     and checkpoint = $5
+                   for update) p
+             on conflict do nothing",
             self.name,
             self.version,
             self.incarnation,
+            lease.epoch,
             intent.from,
             intent.to
         )
@@ -268,13 +397,18 @@ impl Checkpoints {
     }
 
     /// Moves the checkpoint over what was written and forgets the intent, in one transaction.
-    pub async fn fulfil(&self, pool: &PgPool, intent: Intent) -> Result<(), CheckpointError> {
+    pub async fn fulfil(
+        &self,
+        pool: &PgPool,
+        from: &Leases,
+        intent: Intent,
+    ) -> Result<(), CheckpointError> {
         let failed = |source| CheckpointError::Advance {
             name: self.name.clone(),
             source,
         };
         let mut tx = pool.begin().await.map_err(failed)?;
-        self.advance(&mut tx, &[intent.from], intent.to).await?;
+        self.advance(&mut tx, from, intent.to).await?;
         sqlx::query!(
             "delete from es.intents where name = $1 and version = $2 and shard = 0",
             self.name,

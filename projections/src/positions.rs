@@ -36,10 +36,16 @@ pub enum PositionError {
 }
 
 /// How one version of one projection fares.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ProjectionProgress {
     pub name: String,
     pub version: i32,
+    /// Of the code that drives it.
+    pub revision: i32,
+    /// Whether this version is the one that is read.
+    pub is_served: bool,
+    /// Whether it is still being built beside the served one.
+    pub is_building: bool,
     /// `None` for a projection that this build does not know.
     pub log: Option<LogName>,
     /// Of its slowest shard.
@@ -48,16 +54,22 @@ pub struct ProjectionProgress {
     pub head: i64,
     /// Events behind the head.
     pub lag: i64,
+    /// Age of the oldest event that is not written.
+    pub lag_seconds: f64,
     pub state: ProjectionState,
     /// What went wrong last, also while it is tried again.
     pub last_error: Option<String>,
     /// When it last moved or changed its status.
     pub updated_at: Option<DateTime<Utc>>,
+    /// Who is at work on it, and how many shards each holds: `host/1234/a1b2c3d4 (64)`.
+    pub workers: Vec<String>,
+    /// Shards that nobody alive holds.
+    pub shards_unheld: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProjectionState {
-    /// No projector has ever run it.
+    /// Nobody has ever worked on it.
     NotStarted,
     Running,
     /// It needs an operator.
@@ -153,7 +165,7 @@ impl Positions {
         Ok(self.head(LogName::Events).await? == 0)
     }
 
-    /// Every version of every projection that was ever run, and those of this build that never were.
+    /// Every version of every projection that stands.
     pub async fn status(&self) -> Result<Vec<ProjectionProgress>, PositionError> {
         let (events, telemetry) = (
             self.head(LogName::Events).await?,
@@ -168,62 +180,80 @@ impl Positions {
             .fetch_all(&self.pool)
             .await
             .map_err(PositionError::ReadCheckpoints)?;
-        let mut all: Vec<ProjectionProgress> = rows
-            .into_iter()
-            .map(|row| {
-                let log = known(&row.name).map(Projection::log);
-                ProjectionProgress {
-                    head: head(log),
-                    lag: (head(log) - row.checkpoint).max(0),
-                    state: match ProjectionStatus::parse(&row.status) {
-                        Some(ProjectionStatus::Running) => ProjectionState::Running,
-                        // A status from a later build: whatever it is, it is not known to be well.
-                        Some(ProjectionStatus::Stopped) | None => ProjectionState::Stopped,
-                    },
-                    name: row.name,
-                    version: row.version,
-                    log,
-                    checkpoint: row.checkpoint,
-                    last_error: row.last_error,
-                    updated_at: Some(row.updated_at),
-                }
-            })
-            .collect();
-        for projection in Projection::ALL {
-            let (name, version) = (projection.name(), projection.version());
-            if !all
-                .iter()
-                .any(|row| row.name == name && row.version == version)
-            {
-                let head = head(Some(projection.log()));
-                all.push(ProjectionProgress {
-                    name: name.to_owned(),
-                    version,
-                    log: Some(projection.log()),
-                    checkpoint: 0,
-                    head,
-                    lag: head,
-                    state: ProjectionState::NotStarted,
-                    last_error: None,
-                    updated_at: None,
-                });
-            }
+        let mut all = Vec::with_capacity(rows.len());
+        for row in rows {
+            let log = Projection::parse(&row.name).map(Projection::log);
+            let checkpoint = row.checkpoint.unwrap_or(0);
+            let lag = (head(log) - checkpoint).max(0);
+            all.push(ProjectionProgress {
+                head: head(log),
+                lag,
+                lag_seconds: self.age(log, checkpoint + 1, lag).await?,
+                state: match row.status.as_deref().map(ProjectionStatus::parse) {
+                    None => ProjectionState::NotStarted,
+                    Some(Some(ProjectionStatus::Running)) => ProjectionState::Running,
+                    // A status from a later build: whatever it is, it is not known to be well.
+                    Some(Some(ProjectionStatus::Stopped) | None) => ProjectionState::Stopped,
+                },
+                name: row.name,
+                version: row.version,
+                revision: row.revision,
+                is_served: row.is_served,
+                is_building: row.phase == "building",
+                log,
+                checkpoint,
+                last_error: row.last_error,
+                updated_at: row.updated_at,
+                workers: row.workers,
+                shards_unheld: row.shards_unheld,
+            });
         }
         Ok(all)
     }
 
-    /// The position up to which a projection is complete, 0 where it never ran.
-    pub(crate) async fn of(&self, projection: Projection) -> Result<Token, PositionError> {
+    /// How old the oldest event is that is not written, in seconds; 0 where none is.
+    async fn age(
+        &self,
+        log: Option<LogName>,
+        position: i64,
+        lag: i64,
+    ) -> Result<f64, PositionError> {
+        let Some(name) = log.filter(|_| lag > 0) else {
+            return Ok(0.0);
+        };
+        let age = match name {
+            LogName::Events => self.events.age_seconds(position).await,
+            LogName::Telemetry => self.telemetry.age_seconds(position).await,
+        };
+        // None: the log no longer has it hot, so that it is older than anything that could be told.
+        age.map(|age| age.unwrap_or(f64::INFINITY))
+            .map_err(|source| PositionError::ReadHead { log: name, source })
+    }
+
+    /// The position up to which a version of a projection is complete, 0 where it never ran.
+    pub(crate) async fn of(
+        &self,
+        projection: Projection,
+        version: i32,
+    ) -> Result<Token, PositionError> {
         let incarnation = self.incarnation(projection.log());
-        let checkpoints = self.checkpoints(&[projection], incarnation).await?;
+        let checkpoint = sqlx::query_scalar!(
+            "select min(checkpoint) from es.projections where name = $1 and version = $2 and incarnation = $3",
+            projection.name(),
+            version,
+            incarnation
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(PositionError::ReadCheckpoints)?;
         Ok(Token {
             log: projection.log(),
             incarnation,
-            position: checkpoints.first().map_or(0, |(checkpoint, _)| *checkpoint),
+            position: checkpoint.unwrap_or(0),
         })
     }
 
-    /// Checkpoint, and whether it was stopped, of those of the projections that were ever run.
+    /// Checkpoint of the served version, and whether it was stopped, of those of the projections that were ever run.
     async fn checkpoints(
         &self,
         projections: &[Projection],
@@ -233,16 +263,10 @@ impl Positions {
             return Ok(Vec::new());
         }
         let names: Vec<&str> = projections.iter().map(|asked| asked.name()).collect();
-        let versions: Vec<i32> = projections.iter().map(|asked| asked.version()).collect();
-        let rows = sqlx::query_file!(
-            "sql/select_checkpoints.sql",
-            &names as _,
-            &versions,
-            incarnation
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(PositionError::ReadCheckpoints)?;
+        let rows = sqlx::query_file!("sql/select_checkpoints.sql", &names as _, incarnation)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(PositionError::ReadCheckpoints)?;
         Ok(rows
             .into_iter()
             .map(|row| (row.checkpoint, row.stopped))
@@ -279,11 +303,4 @@ impl Positions {
             LogName::Telemetry => self.telemetry.incarnation(),
         }
     }
-}
-
-fn known(name: &str) -> Option<Projection> {
-    Projection::ALL
-        .iter()
-        .copied()
-        .find(|projection| projection.name() == name)
 }

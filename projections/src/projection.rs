@@ -40,8 +40,14 @@ impl Projection {
         }
     }
 
-    /// The version that this build writes. Stored; a change of what is written is a new version beside the old.
-    pub const fn version(self) -> i32 {
+    /// `None` for a name that this build does not know.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.name() == name)
+    }
+
+    /// Which revisions of its code this build has, the newest last. A change of what is written is a new revision beside
+    /// the old, which stays until no version is driven by it.
+    pub const fn revisions(self) -> &'static [i32] {
         match self {
             Self::SiteList
             | Self::NotificationList
@@ -49,7 +55,20 @@ impl Projection {
             | Self::ProofFeed
             | Self::TelemetryCounters
             | Self::TelemetryFacts
-            | Self::SubjectEvents => 1,
+            | Self::SubjectEvents => &[1],
+        }
+    }
+
+    /// Whether its rows belong to one owner each, so that its shards can be worked on apart. Changing this is a rebuild.
+    pub const fn is_sharded(self) -> bool {
+        match self {
+            Self::SiteList
+            | Self::NotificationList
+            | Self::IntegrationList
+            | Self::ProofFeed
+            | Self::TelemetryCounters => true,
+            // Few large blocks suit ClickHouse; the index is by person.
+            Self::TelemetryFacts | Self::SubjectEvents => false,
         }
     }
 

@@ -1,13 +1,14 @@
 //! All projections of a process, composed.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use event_store::vault::{SubjectEvents, Vault};
-use event_store::{EventLog, Log, Positioned, StoreError, Streams, TelemetryLog};
+use event_store::{EventLog, Log, Positioned, Share, StoreError, Streams, TelemetryLog, Worker};
 use futures::future::{BoxFuture, FutureExt as _, try_join_all};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use sqlx::PgPool;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
@@ -15,10 +16,12 @@ use crate::event_stream::{EventStream, Tail, TailSink};
 use crate::integration_list::IntegrationList;
 use crate::notification_list::NotificationList;
 use crate::positions::Positions;
+use crate::projection::Projection;
 use crate::proof_feed::ProofFeed;
 use crate::reads::Reads;
 use crate::runtime::{Limits, Progress, Runner, Sink, Stopped, Wake};
-use crate::sink::{ClickHouseSink, PgProjector, PgSink, RedisSink, SubjectEventsSink};
+use crate::served::Served;
+use crate::sink::{ClickHouseSink, Ledger, PgProjector, PgSink, RedisSink, SubjectEventsSink};
 use crate::site_list::SiteList;
 use crate::telemetry_counters::{CounterReads, TelemetryCounters};
 use crate::telemetry_facts::TelemetryFacts;
@@ -47,6 +50,12 @@ const TAIL: Limits = Limits {
     ..DOMAIN
 };
 
+/// How long after its last sign of life a worker's shards go to others: longer than an insert into ClickHouse may take,
+/// short enough that nobody waits long for the work of one that was killed.
+pub const LEASE: Duration = Duration::from_secs(10);
+/// How often to look for versions that came or went.
+const VERSIONS_EVERY: Duration = Duration::from_secs(1);
+
 const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const REDIS_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -65,6 +74,10 @@ pub struct Config {
     pub redis_prefix: String,
     pub clickhouse: clickhouse::Client,
     pub clickhouse_database: String,
+    /// This process among the workers: like no other's, for people to read too.
+    pub worker: String,
+    /// How long after its last sign of life a worker's shards go to others; [`LEASE`] but in tests.
+    pub lease: Duration,
 }
 
 /// Why the projections could not be composed.
@@ -76,12 +89,31 @@ pub enum OpenError {
     ReadHead(#[source] sqlx::Error),
     #[error("could not use the Redis URL")]
     RedisUrl(#[source] redis::RedisError),
+    #[error("could not read which versions are served")]
+    ReadServed(#[source] sqlx::Error),
+    #[error(
+        "{name} is served in version {version}, which needs revision {revision} of its code; this build has {known:?}"
+    )]
+    UnknownRevision {
+        name: String,
+        version: i32,
+        revision: i32,
+        known: &'static [i32],
+    },
+}
+
+/// A version of a projection that this build can drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Version {
+    projection: Projection,
+    version: i32,
 }
 
 /// The projections of one process: their runners, and what they can be read by. Cheap to clone.
 #[derive(Clone)]
 pub struct Projections {
     projector: PgPool,
+    worker: Worker,
     subject_events: SubjectEvents,
     events: EventLog,
     telemetry: TelemetryLog,
@@ -100,6 +132,7 @@ impl Projections {
         let events = EventLog::open(config.projector.clone()).await?;
         let telemetry = TelemetryLog::open(config.projector.clone()).await?;
         let (head, _) = events.head().await.map_err(OpenError::ReadHead)?;
+        check_served(&config.projector).await?;
         let redis = connect_redis(&config.redis_url).map_err(OpenError::RedisUrl)?;
         let clickhouse = config.clickhouse.with_database(config.clickhouse_database);
         let (progress, tail) = (Progress::default(), Tail::after(head));
@@ -108,6 +141,7 @@ impl Projections {
             config.vault.clone(),
             domain::upcasters(),
         );
+        let served = Served::new(config.reader.clone());
         let reads = Reads {
             reader: config.reader,
             vault: config.vault,
@@ -115,8 +149,10 @@ impl Projections {
             counters: CounterReads {
                 connection: redis.clone(),
                 prefix: config.redis_prefix.clone(),
+                served: served.clone(),
                 incarnation: telemetry.incarnation(),
             },
+            served,
             clickhouse: clickhouse.clone(),
             positions: Positions::new(
                 config.projector.clone(),
@@ -128,6 +164,7 @@ impl Projections {
         };
         Ok(Self {
             projector: config.projector,
+            worker: Worker::new(&config.worker, Share::Fair, config.lease),
             subject_events: SubjectEvents::new(config.keys),
             events,
             telemetry,
@@ -151,14 +188,67 @@ impl Projections {
         self.wake.clone()
     }
 
-    /// Runs every projector until shutdown. A task ends early only by a panic; one whose projector had to stop tells the
-    /// reason at the end.
-    pub fn spawn_all(&self, shutdown: &CancellationToken) -> JoinSet<Result<(), Stopped>> {
+    /// Works on this process's share of every live version, those that come later too, until shutdown. Answers with
+    /// those that had to stop, and why.
+    pub fn spawn_all(&self, shutdown: &CancellationToken) -> JoinHandle<Vec<Stopped>> {
+        let (it, shutdown) = (self.clone(), shutdown.clone());
+        tokio::spawn(async move { it.supervise(shutdown).await })
+    }
+
+    async fn supervise(self, shutdown: CancellationToken) -> Vec<Stopped> {
+        let retired = CancellationToken::new();
+        let beating = tokio::spawn(beat(
+            self.worker.clone(),
+            self.projector.clone(),
+            retired.clone(),
+        ));
+        let mut running: HashMap<Version, CancellationToken> = HashMap::new();
         let mut tasks = JoinSet::new();
-        for runner in self.runners() {
-            tasks.spawn(runner.run(shutdown.clone()));
+        let mut stopped = Vec::new();
+        while !shutdown.is_cancelled() {
+            match self.live_versions().await {
+                Ok(live) => {
+                    running.retain(|version, token| {
+                        let stays = live.contains(version);
+                        if !stays {
+                            token.cancel();
+                        }
+                        stays
+                    });
+                    for version in live {
+                        running.entry(version).or_insert_with(|| {
+                            let token = shutdown.child_token();
+                            let runner = self.runner_of(version, &self.worker);
+                            let ran = runner.run(token.clone());
+                            tasks.spawn(async move { (version, ran.await) });
+                            token
+                        });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error, "could not read which versions there are")
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(VERSIONS_EVERY) => {}
+                () = shutdown.cancelled() => {}
+                Some(ended) = tasks.join_next_with_id(), if !tasks.is_empty() => match ended {
+                    Ok((_, (_, result))) => stopped.extend(result.err()),
+                    Err(panic) => {
+                        // Which one is not told. All begin again from their checkpoints.
+                        tracing::error!(error = %panic, "a projector panicked; all are started again");
+                        running.drain().for_each(|(_, token)| token.cancel());
+                    }
+                },
+            }
         }
-        tasks
+        while let Some(ended) = tasks.join_next().await {
+            stopped.extend(ended.ok().and_then(|(_, result)| result.err()));
+        }
+        retired.cancel();
+        // A panic of the beats would have been told there; the leases run out by themselves.
+        let _ = beating.await;
+        stopped
     }
 
     /// Runs the tail behind [`Reads::events`] until shutdown: once in every process that serves streams, also where no
@@ -171,47 +261,109 @@ impl Projections {
         self.runner(&self.events, sink, TAIL).run(shutdown)
     }
 
-    /// Drives every projector, by the loop that production runs, to the heads of the logs as they are now. Not to be
-    /// used beside [`Projections::spawn_all`], whose runners it would fence.
-    pub async fn catch_up_all(&self) -> Result<(), Stopped> {
-        let runners = self.runners();
-        try_join_all(runners.into_iter().map(|runner| runner.catch_up())).await?;
+    /// Drives every live version, by the loop that production runs, to the heads of the logs as they are now. Not to be
+    /// used beside [`Projections::spawn_all`], with which it shares its leases.
+    pub async fn catch_up_all(&self) -> Result<(), CatchUpError> {
+        let versions = self
+            .live_versions()
+            .await
+            .map_err(CatchUpError::ReadVersions)?;
+        let runners = versions
+            .into_iter()
+            .map(|version| self.runner_of(version, &self.worker).catch_up(None));
+        self.alive(&self.worker, try_join_all(runners)).await?;
         Ok(())
     }
 
-    fn runners(&self) -> Vec<Box<dyn AnyRunner>> {
-        let incarnation = self.telemetry.incarnation();
-        let subject_events = SubjectEventsSink::new(
-            self.subject_events.clone(),
-            self.projector.clone(),
-            self.events.incarnation(),
-        );
-        let counters = RedisSink::new(
-            TelemetryCounters,
-            self.redis.clone(),
-            self.redis_prefix.clone(),
-            self.projector.clone(),
-            incarnation,
-        );
-        let facts = ClickHouseSink::new(
-            TelemetryFacts,
-            self.clickhouse.clone(),
-            self.projector.clone(),
-            incarnation,
-        );
-        vec![
-            self.read_model(SiteList),
-            self.read_model(NotificationList),
-            self.read_model(IntegrationList),
-            self.read_model(ProofFeed),
-            Box::new(self.runner(&self.events, subject_events, DOMAIN)),
-            Box::new(self.runner(&self.telemetry, counters, COUNTERS)),
-            Box::new(self.runner(&self.telemetry, facts, FACTS)),
-        ]
+    /// Drives one version as `worker`, to `position` or, without one, to the head as it is now.
+    pub async fn catch_up(
+        &self,
+        worker: &Worker,
+        projection: Projection,
+        version: i32,
+        position: Option<i64>,
+    ) -> Result<i64, CatchUpError> {
+        let version = Version {
+            projection,
+            version,
+        };
+        let runner = self.runner_of(version, worker);
+        Ok(self.alive(worker, runner.catch_up(position)).await?)
     }
 
-    fn read_model<P: PgProjector>(&self, projector: P) -> Box<dyn AnyRunner> {
-        let sink = PgSink::new(projector, self.projector.clone(), self.events.incarnation());
+    /// Keeps the worker's leases while the work goes on.
+    async fn alive<T>(&self, worker: &Worker, work: impl Future<Output = T>) -> T {
+        let retired = CancellationToken::new();
+        let beating = beat(worker.clone(), self.projector.clone(), retired.clone());
+        let working = async {
+            let done = work.await;
+            retired.cancel();
+            done
+        };
+        tokio::join!(working, beating).0
+    }
+
+    async fn live_versions(&self) -> Result<Vec<Version>, sqlx::Error> {
+        let rows = sqlx::query!(
+            "select name, version, revision from es.projection_versions where phase = 'live'"
+        )
+        .fetch_all(&self.projector)
+        .await?;
+        let known = rows.into_iter().filter_map(|row| {
+            let projection = Projection::parse(&row.name)?;
+            let version = Version {
+                projection,
+                version: row.version,
+            };
+            projection
+                .revisions()
+                .contains(&row.revision)
+                .then_some(version)
+        });
+        Ok(known.collect())
+    }
+
+    fn runner_of(&self, version: Version, worker: &Worker) -> Box<dyn AnyRunner> {
+        let Version {
+            projection,
+            version,
+        } = version;
+        let (events, telemetry) = (self.events.incarnation(), self.telemetry.incarnation());
+        let incarnation = match projection.log() {
+            event_store::LogName::Events => events,
+            event_store::LogName::Telemetry => telemetry,
+        };
+        let ledger = Ledger::new(
+            self.projector.clone(),
+            worker.clone(),
+            projection,
+            version,
+            incarnation,
+        );
+        match projection {
+            Projection::SiteList => self.read_model(SiteList, ledger),
+            Projection::NotificationList => self.read_model(NotificationList, ledger),
+            Projection::IntegrationList => self.read_model(IntegrationList, ledger),
+            Projection::ProofFeed => self.read_model(ProofFeed, ledger),
+            Projection::SubjectEvents => {
+                let sink = SubjectEventsSink::new(self.subject_events.clone(), ledger, incarnation);
+                Box::new(self.runner(&self.events, sink, DOMAIN))
+            }
+            Projection::TelemetryCounters => {
+                let (redis, prefix) = (self.redis.clone(), self.redis_prefix.clone());
+                let sink = RedisSink::new(TelemetryCounters, redis, prefix, ledger, incarnation);
+                Box::new(self.runner(&self.telemetry, sink, COUNTERS))
+            }
+            Projection::TelemetryFacts => {
+                let clickhouse = self.clickhouse.clone();
+                let sink = ClickHouseSink::new(TelemetryFacts, clickhouse, ledger, incarnation);
+                Box::new(self.runner(&self.telemetry, sink, FACTS))
+            }
+        }
+    }
+
+    fn read_model<P: PgProjector>(&self, projector: P, ledger: Ledger) -> Box<dyn AnyRunner> {
+        let sink = PgSink::new(projector, ledger);
         Box::new(self.runner(&self.events, sink, DOMAIN))
     }
 
@@ -220,12 +372,67 @@ impl Projections {
     }
 }
 
+/// Why the projections could not be driven to the head.
+#[derive(Debug, thiserror::Error)]
+pub enum CatchUpError {
+    #[error("could not read which versions there are")]
+    ReadVersions(#[source] sqlx::Error),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Says that the worker is alive until it is retired.
+async fn beat(worker: Worker, pool: PgPool, retired: CancellationToken) {
+    while !retired.is_cancelled() {
+        if let Err(error) = worker.beat(&pool).await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "a worker's sign of life was lost"
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep(worker.beat_every()) => {}
+            () = retired.cancelled() => {}
+        }
+    }
+    if let Err(error) = worker.retire(&pool).await {
+        tracing::debug!(
+            error = format!("{error:#}"),
+            "a worker is not signed off; its leases run out"
+        );
+    }
+}
+
+/// Refuses to work beside a served version that nobody here knows how to read.
+async fn check_served(pool: &PgPool) -> Result<(), OpenError> {
+    let served = sqlx::query!(
+        "select v.name, v.version, v.revision from es.projection_versions v join es.active_view using (name, version)"
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(OpenError::ReadServed)?;
+    for row in served {
+        let known = Projection::parse(&row.name).map_or(&[][..], Projection::revisions);
+        // A projection of a later build is that build's matter.
+        if !known.is_empty() && !known.contains(&row.revision) {
+            return Err(OpenError::UnknownRevision {
+                name: row.name,
+                version: row.version,
+                revision: row.revision,
+                known,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// A runner of whatever log and sink.
 trait AnyRunner: Send {
     fn run(self: Box<Self>, shutdown: CancellationToken)
     -> BoxFuture<'static, Result<(), Stopped>>;
 
-    fn catch_up(self: Box<Self>) -> BoxFuture<'static, Result<i64, Stopped>>;
+    fn catch_up(self: Box<Self>, position: Option<i64>)
+    -> BoxFuture<'static, Result<i64, Stopped>>;
 }
 
 impl<L, S> AnyRunner for Runner<L, S>
@@ -240,8 +447,14 @@ where
         Runner::run(*self, shutdown).boxed()
     }
 
-    fn catch_up(self: Box<Self>) -> BoxFuture<'static, Result<i64, Stopped>> {
-        Runner::catch_up(*self).boxed()
+    fn catch_up(
+        self: Box<Self>,
+        position: Option<i64>,
+    ) -> BoxFuture<'static, Result<i64, Stopped>> {
+        match position {
+            None => Runner::catch_up(*self).boxed(),
+            Some(position) => Runner::catch_up_to(*self, position).boxed(),
+        }
     }
 }
 

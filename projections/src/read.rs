@@ -54,6 +54,11 @@ pub enum ReadError {
         model: Projection,
         source: sqlx::Error,
     },
+    #[error("could not read which version of {model} is served")]
+    Served {
+        model: Projection,
+        source: Arc<sqlx::Error>,
+    },
     #[error("could not read counters from Redis")]
     Counters(#[source] redis::RedisError),
     #[error("could not read analytics from ClickHouse")]

@@ -15,6 +15,7 @@ use crate::positions::{PositionError, Positions, Waited};
 use crate::projection::Projection;
 use crate::proof_feed::{self, Feed};
 use crate::read::{AsOf, ReadError, ReadTx};
+use crate::served::Served;
 use crate::telemetry_counters::{CounterReads, Counters};
 use crate::telemetry_facts::{self, Analytics, Interval};
 
@@ -29,6 +30,7 @@ pub struct Reads {
     pub(crate) accounts: Accounts,
     pub(crate) counters: CounterReads,
     pub(crate) clickhouse: clickhouse::Client,
+    pub(crate) served: Served,
     pub(crate) positions: Positions,
     pub(crate) events: EventStream,
 }
@@ -70,15 +72,23 @@ impl Reads {
         end: DateTime<Utc>,
         interval: Interval,
     ) -> Result<AsOf<Analytics>, ReadError> {
+        let version = self.served.version(Projection::TelemetryFacts).await?;
         // Asked before the rows are, so that it never claims more than they hold.
         let position = self
             .positions
-            .of(Projection::TelemetryFacts)
+            .of(Projection::TelemetryFacts, version)
             .await
             .map_err(ReadError::Position)?;
-        let value =
-            telemetry_facts::analytics(&self.clickhouse, account, site, start, end, interval)
-                .await?;
+        let value = telemetry_facts::analytics(
+            &self.clickhouse,
+            version,
+            account,
+            site,
+            start,
+            end,
+            interval,
+        )
+        .await?;
         Ok(AsOf { value, position })
     }
 

@@ -28,8 +28,8 @@ const READER_CONNECTIONS: u32 = 10;
 const KEY_CONNECTIONS: u32 = 2;
 /// For requests in flight when the process is told to stop; streams end at once.
 const GRACE: Duration = Duration::from_secs(2);
-/// For a batch that a projector has begun.
-const PROJECTORS_GRACE: Duration = Duration::from_secs(2);
+/// For a batch that a projector has begun, and for giving its leases back.
+const PROJECTORS_GRACE: Duration = Duration::from_secs(3);
 
 /// What a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,12 +118,12 @@ impl App {
         let mut tasks = tokio::task::JoinSet::new();
         if let Some(projections) = &self.projections {
             if matches!(self.part, Part::All | Part::Projector) {
-                let mut runners = projections.spawn_all(&projecting);
-                tasks.spawn(async move { while runners.join_next().await.is_some() {} });
+                let projectors = projections.spawn_all(&projecting);
+                // Why one stopped is in the log by then.
+                tasks.spawn(async move { drop(projectors.await) });
             }
             if matches!(self.part, Part::All | Part::ReadApi) {
                 let (projections, projecting) = (projections.clone(), projecting.clone());
-                // Why it stopped is in the log by then.
                 tasks.spawn(async move { drop(projections.run_tail(projecting).await) });
             }
         }
@@ -166,6 +166,8 @@ async fn open_projections(connections: &Connections, secrets: &Secrets) -> Resul
         redis_prefix: connections.redis_prefix.clone(),
         clickhouse: connections.clickhouse()?,
         clickhouse_database: connections.clickhouse_database.clone(),
+        worker: connections.worker.clone(),
+        lease: projections::LEASE,
     };
     Projections::open(config)
         .await

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use engines::Urls;
 use platform::rate_limit::Quota;
 use reqwest::Url;
+use uuid::Uuid;
 use write_api::WriteConfig;
 
 /// Engines by URL, and what is kept beside them.
@@ -38,6 +39,9 @@ pub struct Connections {
         default_value = ".proofline/keys.json"
     )]
     pub key_file: PathBuf,
+    /// This process among those that project: like no other's. By default made of host, process and chance.
+    #[arg(long, env = "PROOFLINE_WORKER", default_value_t = unlike_any_other())]
+    pub worker: String,
 }
 
 /// Passwords stay out of logs.
@@ -58,6 +62,16 @@ impl Connections {
             clickhouse_url: urls.clickhouse_url.clone(),
             clickhouse_database: "proofline".to_owned(),
             key_file: data_dir.join("keys.json"),
+            // Only one platform at a time runs on a data directory: what one that was killed had leased is its
+            // successor's at once.
+            worker: format!(
+                "{}:{}",
+                host(),
+                data_dir
+                    .canonicalize()
+                    .unwrap_or_else(|_| data_dir.to_owned())
+                    .display()
+            ),
         }
     }
 
@@ -104,6 +118,18 @@ impl Connections {
         bare.map_err(|()| anyhow::anyhow!("CLICKHOUSE_URL has no host"))?;
         Ok(client.with_url(url))
     }
+}
+
+fn unlike_any_other() -> String {
+    let chance = Uuid::new_v4().simple().to_string();
+    format!("{}:{}-{}", host(), std::process::id(), &chance[..8])
+}
+
+fn host() -> String {
+    nix::unistd::gethostname().map_or_else(
+        |_| "localhost".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 /// What a deployment tunes. Every limit has a default that serves a shop of some size.
@@ -155,6 +181,7 @@ mod tests {
             clickhouse_url: "http://u:p@127.0.0.1:6/".to_owned(),
             clickhouse_database: String::new(),
             key_file: PathBuf::new(),
+            worker: String::new(),
         }
     }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 pub use self::provider::{KeyProvider, LocalKeyFile, ProviderError};
-pub use self::subject_events::SubjectEvents;
+pub use self::subject_events::{Claim, SubjectEvents};
 use crate::bucket::Bucket;
 
 /// How many unwrapped keys a process holds, and for how long: bounds what a memory dump shows.

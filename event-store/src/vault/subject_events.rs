@@ -4,7 +4,19 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{VaultError, envelope};
+use crate::lease::Lease;
 use crate::store::RecordedEvent;
+
+/// What a worker that has taken the index over finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is the worker's, and complete up to this position.
+    At(i64),
+    /// A later worker was here.
+    Fenced,
+    /// It was made from another log.
+    OtherIncarnation(Uuid),
+}
 
 /// Writes `keys.subject_events` from the log, with its checkpoint in the same transaction of the key database.
 #[derive(Clone)]
@@ -18,21 +30,33 @@ impl SubjectEvents {
         Self { keys }
     }
 
-    /// The incarnation and position up to which the index is complete. `None` before the first batch.
-    pub async fn checkpoint(&self) -> Result<Option<(Uuid, i64)>, VaultError> {
-        let row = sqlx::query!("select incarnation, position from keys.subject_events_checkpoint")
-            .fetch_optional(&self.keys)
-            .await
-            .map_err(VaultError::ReadKeys)?;
-        Ok(row.map(|row| (row.incarnation, row.position)))
+    /// Takes the index over under an epoch, which no earlier worker passes from then on.
+    pub async fn claim(&self, incarnation: Uuid, epoch: i64) -> Result<Claim, VaultError> {
+        let row = sqlx::query!(
+            r#"insert into keys.subject_events_checkpoint as c (incarnation, position, epoch) values ($1, 0, $2)
+               on conflict (singleton) do update set epoch = greatest(c.epoch, excluded.epoch)
+               returning incarnation, position, epoch"#,
+            incarnation,
+            epoch
+        )
+        .fetch_one(&self.keys)
+        .await
+        .map_err(VaultError::StoreKey)?;
+        Ok(if row.incarnation != incarnation {
+            Claim::OtherIncarnation(row.incarnation)
+        } else if row.epoch > epoch {
+            Claim::Fenced
+        } else {
+            Claim::At(row.position)
+        })
     }
 
-    /// Indexes events that follow position `from` and end at `to`. Answers `false`, with nothing written, where the
-    /// checkpoint has moved from `from` meanwhile.
+    /// Indexes events that follow where the lease stands and end at `to`. Answers `false`, with nothing written, where
+    /// the checkpoint has moved from there meanwhile, or a later worker holds it.
     pub async fn apply(
         &self,
         incarnation: Uuid,
-        from: i64,
+        lease: Lease,
         to: i64,
         events: &[RecordedEvent],
     ) -> Result<bool, VaultError> {
@@ -46,18 +70,13 @@ impl SubjectEvents {
             }
         }
         let mut tx = self.keys.begin().await.map_err(VaultError::StoreKey)?;
-        sqlx::query!(
-            "insert into keys.subject_events_checkpoint (incarnation, position) values ($1, 0) on conflict do nothing",
-            incarnation
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(VaultError::StoreKey)?;
         let moved = sqlx::query!(
-            "update keys.subject_events_checkpoint set position = $3 where incarnation = $1 and position = $2",
+            "update keys.subject_events_checkpoint set position = $3
+             where incarnation = $1 and position = $2 and epoch = $4",
             incarnation,
-            from,
-            to
+            lease.checkpoint,
+            to,
+            lease.epoch
         )
         .execute(&mut *tx)
         .await

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use event_store::{ProjectionStatus, RecordedEvent};
+use event_store::{Leases, ProjectionStatus, RecordedEvent};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -62,7 +62,7 @@ impl Sink<RecordedEvent> for TailSink {
 
     async fn resume(&mut self) -> Result<Standing, SinkError> {
         Ok(Standing {
-            checkpoints: vec![self.tail.position()],
+            leases: Leases::all_at(&[self.tail.position()]),
             intent: None,
         })
     }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use event_store::Positioned;
+use event_store::{Leases, Positioned};
 
 /// Bounds of batches. The bytes are met on average: how many records are read follows from the size of those before.
 #[derive(Clone, Copy, Debug)]
@@ -12,23 +12,24 @@ pub struct Limits {
     pub interval_min: Duration,
 }
 
-/// Contiguous records that one sink is to write as one: those after where its shards stand, up to `to`.
+/// Contiguous records that one sink is to write as one: of the shards that it holds, those after where each stands, up to
+/// `to`.
 #[derive(Debug)]
 pub struct Batch<R> {
-    from: Vec<i64>,
+    from: Leases,
     to: i64,
     records: Vec<R>,
 }
 
 impl<R: Positioned> Batch<R> {
-    /// `from` holds one checkpoint per shard; `records` begin after the lowest of them. `None` without records.
-    pub fn new(from: Vec<i64>, records: Vec<R>) -> Option<Self> {
+    /// `records` begin after the lowest checkpoint of `from`. `None` without records.
+    pub fn new(from: Leases, records: Vec<R>) -> Option<Self> {
         let to = records.last()?.position();
         Some(Self { from, to, records })
     }
 
-    /// Where each shard stands, in order of shards. One element for a sink with a single shard.
-    pub fn from(&self) -> &[i64] {
+    /// The shards that are held, and where each stands.
+    pub fn from(&self) -> &Leases {
         &self.from
     }
 
@@ -38,40 +39,30 @@ impl<R: Positioned> Batch<R> {
     }
 
     /// Where each shard stands once the batch is written.
-    pub fn reached(&self) -> Vec<i64> {
-        self.from.iter().map(|from| *from.max(&self.to)).collect()
+    pub fn reached(&self) -> Leases {
+        self.from.reached(self.to)
     }
 
-    /// How many records were read, also of those that are written already.
+    /// How many records were read, also of those that are written already or are for others to write.
     pub fn events(&self) -> usize {
         self.records.len()
     }
 
-    /// The shard of a record, as an index into [`Batch::from`].
-    pub fn shard(&self, record: &R) -> usize {
-        shard(&self.from, record)
-    }
-
-    /// The records that their own shard has not written yet, in order.
+    /// The records that are this worker's to write, in order.
     pub fn pending(&self) -> impl Iterator<Item = &R> {
-        self.records
-            .iter()
-            .filter(|record| record.position() > self.from[self.shard(record)])
+        let is_pending = |record: &&R| is_pending(&self.from, *record);
+        self.records.iter().filter(is_pending)
     }
 
     /// The same, giving each record's memory back as it is consumed.
     pub fn into_pending(self) -> impl Iterator<Item = R> {
         let Self { from, records, .. } = self;
-        records
-            .into_iter()
-            .filter(move |record| record.position() > from[shard(&from, record)])
+        let is_pending = move |record: &R| is_pending(&from, record);
+        records.into_iter().filter(is_pending)
     }
 }
 
-fn shard<R: Positioned>(from: &[i64], record: &R) -> usize {
-    if from.len() == 1 {
-        0
-    } else {
-        record.bucket().shard().index()
-    }
+fn is_pending(from: &Leases, record: &impl Positioned) -> bool {
+    let lease = from.of(record.bucket());
+    lease.is_some_and(|lease| record.position() > lease.checkpoint)
 }

@@ -12,6 +12,8 @@ use crate::fold::{Place, ProjectError};
 pub enum SinkError {
     #[error("could not keep the checkpoint")]
     Checkpoint(#[from] CheckpointError),
+    #[error("could not read the head of the log")]
+    Head(#[source] sqlx::Error),
     #[error("could not begin a transaction")]
     Begin(#[source] sqlx::Error),
     #[error("could not enter the schema {schema}")]
@@ -89,7 +91,7 @@ pub struct Stopped {
 pub(super) enum Severity {
     /// An engine does not serve: try again, for as long as it takes.
     Transient,
-    /// Somebody else writes the same projection.
+    /// Another worker has taken shards over: see what is left, and go on.
     Fenced,
     /// Trying again would meet the same: stop.
     Fatal,
@@ -121,7 +123,8 @@ impl SinkError {
     fn severity(&self) -> Severity {
         match self {
             Self::Checkpoint(error) => of_checkpoint(error),
-            Self::Begin(source)
+            Self::Head(source)
+            | Self::Begin(source)
             | Self::EnterSchema { source, .. }
             | Self::LoadRows(source)
             | Self::StoreRows(source)
@@ -154,6 +157,7 @@ fn of_checkpoint(error: &CheckpointError) -> Severity {
     match error {
         CheckpointError::Register { source, .. }
         | CheckpointError::Read { source, .. }
+        | CheckpointError::Settle { source, .. }
         | CheckpointError::Advance { source, .. }
         | CheckpointError::StoreIntent { source, .. }
         | CheckpointError::Report { source, .. } => of_sqlx(source),

@@ -5,6 +5,9 @@ use event_store::Log;
 use metrics::{Counter, Gauge, Histogram};
 use tokio_util::sync::CancellationToken;
 
+use super::error::{SinkError, chain};
+use crate::sink::Ledger;
+
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// A position that the sink has not told yet.
 const UNKNOWN: i64 = -1;
@@ -17,6 +20,7 @@ pub(super) struct Meters {
     lag_events: Gauge,
     lag_seconds: Gauge,
     up: Gauge,
+    shards: Gauge,
     batch_events: Histogram,
     errors_transient: Counter,
     errors_fatal: Counter,
@@ -37,6 +41,7 @@ impl Meters {
             lag_events: metrics::gauge!("projector_lag_events", &labels),
             lag_seconds: metrics::gauge!("projector_lag_seconds", &labels),
             up: metrics::gauge!("projector_up", &labels),
+            shards: metrics::gauge!("projector_shards_held", &labels),
             batch_events: metrics::histogram!("projector_batch_events", &labels),
             errors_transient: errors("transient"),
             errors_fatal: errors("fatal"),
@@ -54,6 +59,10 @@ impl Meters {
     pub(super) fn stands_at(&self, position: i64) {
         self.position.store(position, Ordering::Relaxed);
         self.checkpoint.set(position as f64);
+    }
+
+    pub(super) fn holds(&self, shards: usize) {
+        self.shards.set(shards as f64);
     }
 
     pub(super) fn wrote(&self, events: usize) {
@@ -84,9 +93,14 @@ impl Meters {
     }
 
     /// Until shutdown, whatever becomes of the loop.
-    pub(super) async fn measure<L: Log>(&self, log: &L, shutdown: &CancellationToken) {
+    pub(super) async fn measure<L: Log>(
+        &self,
+        log: &L,
+        ledger: Option<&Ledger>,
+        shutdown: &CancellationToken,
+    ) {
         while !shutdown.is_cancelled() {
-            match self.lag(log).await {
+            match self.lag(log, ledger).await {
                 Ok(Some((events, seconds))) => {
                     self.lag_events.set(events as f64);
                     self.lag_seconds.set(seconds);
@@ -94,7 +108,7 @@ impl Meters {
                 Ok(None) => self.lag_unknown(),
                 Err(error) => {
                     self.lag_unknown();
-                    tracing::debug!(error = %error, "could not measure a projector's lag");
+                    tracing::debug!(error = chain(&error), "could not measure a projector's lag");
                 }
             }
             tokio::select! {
@@ -104,17 +118,29 @@ impl Meters {
         }
     }
 
-    /// Events behind the head, and the age in seconds of the oldest of them.
-    async fn lag<L: Log>(&self, log: &L) -> Result<Option<(i64, f64)>, sqlx::Error> {
-        let (head, incarnation) = log.head().await?;
-        let position = self.position();
-        if position == UNKNOWN || incarnation != log.incarnation() {
+    /// Events behind the head, and the age in seconds of the oldest of them: of the shard furthest behind, whoever holds
+    /// it.
+    async fn lag<L: Log>(
+        &self,
+        log: &L,
+        ledger: Option<&Ledger>,
+    ) -> Result<Option<(i64, f64)>, SinkError> {
+        let position = match ledger {
+            Some(ledger) => ledger.lowest().await?,
+            None => Some(self.position()).filter(|position| *position != UNKNOWN),
+        };
+        let (head, incarnation) = log.head().await.map_err(SinkError::Head)?;
+        let Some(position) = position.filter(|_| incarnation == log.incarnation()) else {
             return Ok(None);
-        }
+        };
         let events = (head - position).max(0);
         let seconds = match events {
             0 => 0.0,
-            _ => log.age_seconds(position + 1).await?.unwrap_or(f64::NAN),
+            _ => log
+                .age_seconds(position + 1)
+                .await
+                .map_err(SinkError::Head)?
+                .unwrap_or(f64::NAN),
         };
         Ok(Some((events, seconds)))
     }
@@ -134,6 +160,10 @@ fn describe() {
         "projector_up",
         "1 while the projector follows its log, 0 while it fails, has stopped or is not there."
     );
+    metrics::describe_gauge!(
+        "projector_shards_held",
+        "Shards of the projection that this process holds."
+    );
     metrics::describe_histogram!("projector_batch_events", "Events per batch.");
     metrics::describe_counter!(
         "projector_errors_total",
@@ -145,6 +175,7 @@ fn describe() {
 impl Drop for Meters {
     fn drop(&mut self) {
         self.down();
+        self.holds(0);
         self.lag_unknown();
     }
 }

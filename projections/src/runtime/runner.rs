@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::{Intent, Log, Positioned as _, ProjectionStatus, Reader};
+use event_store::{Intent, Leases, Log, Positioned as _, ProjectionStatus, Reader};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::backoff::Backoff;
 use super::batch::{Batch, Limits};
-use super::error::{RunError, Severity, Stopped, chain};
+use super::error::{RunError, Severity, SinkError, Stopped, chain};
 use super::meters::Meters;
 use super::pace::{grace, until_either};
 use super::signals::{Progress, Wake};
@@ -17,9 +17,8 @@ use super::sink::{Sink, Standing};
 
 const POLL_FIRST: Duration = Duration::from_millis(5);
 const POLL_LONGEST: Duration = Duration::from_millis(50);
-/// How often in a row a runner that has not written anything yet may be fenced: the last transaction of a predecessor
-/// that was killed may still be under way.
-const FENCED_AT_START_MAX: u32 = 3;
+/// How often a worker sees to its leases.
+const SETTLE_EVERY: Duration = Duration::from_secs(1);
 /// What a record is taken to need before any was seen.
 const RECORD_BYTES_ASSUMED: usize = 1024;
 
@@ -32,9 +31,6 @@ pub struct Runner<L: Log, S: Sink<L::Record>> {
     progress: Progress,
     meters: Arc<Meters>,
     record_bytes: usize,
-    /// Whether this runner itself has written a batch; being fenced then means that another one is alive.
-    proven: bool,
-    fenced: u32,
     /// Whether the stored status says that all is well.
     reported_well: bool,
 }
@@ -58,26 +54,34 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
             progress,
             meters,
             record_bytes: RECORD_BYTES_ASSUMED,
-            proven: false,
-            fenced: 0,
             reported_well: false,
         }
     }
 
     /// Follows the log until shutdown. Where the projection has to stop before, this says so at once, in log, status
-    /// and metrics, goes on to show its growing lag, and returns the reason at shutdown.
+    /// and metrics, gives its shards to whoever wants to try, goes on to show its growing lag, and returns the reason at
+    /// shutdown.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Stopped> {
         let (log, meters) = (self.log.clone(), self.meters.clone());
-        let measured = meters.measure(&log, &shutdown);
+        let ledger = self.sink.ledger().cloned();
+        let measured = meters.measure(&log, ledger.as_ref(), &shutdown);
         let driven = self.drive(Until::Shutdown, &shutdown);
         tokio::join!(driven, measured).0
     }
 
-    /// Drives the same loop until the checkpoint has reached the head as it was at the call. Answers with the position
-    /// reached.
-    pub async fn catch_up(mut self) -> Result<i64, Stopped> {
-        self.drive(Until::Head(None), &CancellationToken::new())
-            .await?;
+    /// Drives the same loop until every shard has reached the head as it was at the call, those that others hold, too:
+    /// what is given up meanwhile is taken over. Answers with the position reached.
+    pub async fn catch_up(self) -> Result<i64, Stopped> {
+        self.reach(Until::Head(None)).await
+    }
+
+    /// The same up to a position that the log has.
+    pub async fn catch_up_to(self, position: i64) -> Result<i64, Stopped> {
+        self.reach(Until::Head(Some(position))).await
+    }
+
+    async fn reach(mut self, until: Until) -> Result<i64, Stopped> {
+        self.drive(until, &CancellationToken::new()).await?;
         Ok(self.meters.position())
     }
 
@@ -87,23 +91,25 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
         shutdown: &CancellationToken,
     ) -> Result<(), Stopped> {
         let mut backoff = Backoff::default();
-        loop {
+        let ended = loop {
             let followed = tokio::select! {
                 biased;
                 followed = self.follow(&mut until, shutdown, &mut backoff) => followed,
                 () = grace(shutdown) => Ok(()),
             };
-            let Err(error) = followed else { return Ok(()) };
-            if !self.may_retry(&error) {
-                return Err(self.stop(error).await);
+            let Err(error) = followed else { break Ok(()) };
+            if error.severity() == Severity::Fatal {
+                break Err(self.stop(error).await);
             }
             let pause = backoff.next();
             self.failed(&error, pause).await;
             until_either(Instant::now() + pause, shutdown).await;
             if shutdown.is_cancelled() {
-                return Ok(());
+                break Ok(());
             }
-        }
+        };
+        self.release().await;
+        ended
     }
 
     /// From where the sink stands until done, or the first error.
@@ -113,50 +119,131 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
         shutdown: &CancellationToken,
         backoff: &mut Backoff,
     ) -> Result<(), RunError> {
-        let Standing {
-            mut checkpoints,
-            mut intent,
-        } = self.sink.resume().await?;
-        let stands_at = |checkpoints: &[i64]| checkpoints.iter().copied().min().unwrap_or(0);
-        let mut reader = Reader::after(self.log.clone(), stands_at(&checkpoints));
-        self.meters.stands_at(reader.position());
-        let mut poll = POLL_FIRST;
-        while !shutdown.is_cancelled() && !self.is_done(until, reader.position()).await? {
-            self.wake.mark_unchanged();
-            let (began, records_max) = (Instant::now(), self.records_max());
-            let records = match intent.take() {
-                Some(intent) => read_intent(&mut reader, intent).await?,
-                None => reader.next(records_max).await?,
-            };
-            let is_full = records.len() as i64 >= records_max;
-            self.learn_size(&records);
-            let Some(batch) = Batch::new(checkpoints.clone(), records) else {
-                self.well().await;
-                self.rest(poll, shutdown).await;
-                poll = (poll * 2).min(POLL_LONGEST);
-                continue;
-            };
-            checkpoints = batch.reached();
-            self.apply(batch).await?;
-            backoff.reset();
-            poll = POLL_FIRST;
-            if !is_full && !self.is_done(until, reader.position()).await? {
-                until_either(began + self.limits.interval_min, shutdown).await;
+        while !shutdown.is_cancelled() {
+            let standing = self.sink.resume().await?;
+            self.reported_well = false;
+            if self.work(standing, until, shutdown, backoff).await? {
+                break;
             }
         }
         Ok(())
     }
 
-    async fn is_done(&self, until: &mut Until, position: i64) -> Result<bool, RunError> {
+    /// Writes batches for as long as the leases are what they should be. Answers whether there is nothing left to do.
+    async fn work(
+        &mut self,
+        standing: Standing,
+        until: &mut Until,
+        shutdown: &CancellationToken,
+        backoff: &mut Backoff,
+    ) -> Result<bool, RunError> {
+        let Standing {
+            mut leases,
+            mut intent,
+        } = standing;
+        let mut reader = leases
+            .lowest()
+            .map(|lowest| Reader::after(self.log.clone(), lowest));
+        self.stands_at(&leases);
+        let (mut settled, mut poll) = (Instant::now(), POLL_FIRST);
+        while !shutdown.is_cancelled() {
+            if self.is_done(until, &leases).await? {
+                return Ok(true);
+            }
+            if settled.elapsed() >= SETTLE_EVERY {
+                if !self.is_settled(&leases).await? {
+                    return Ok(false);
+                }
+                settled = Instant::now();
+            }
+            let Some(reader) = &mut reader else {
+                // Others are at work; what they give up is found by and by.
+                self.well().await;
+                until_either(Instant::now() + POLL_LONGEST, shutdown).await;
+                continue;
+            };
+            self.wake.mark_unchanged();
+            let (began, records_max) = (Instant::now(), self.records_max());
+            let records = match intent.take() {
+                Some(intent) => read_intent(reader, intent).await?,
+                None => match self.within(until, reader.position()) {
+                    Some(0) => Vec::new(),
+                    Some(left) => reader.next(left.min(records_max)).await?,
+                    None => reader.next(records_max).await?,
+                },
+            };
+            let is_full = records.len() as i64 >= records_max;
+            self.learn_size(&records);
+            let Some(batch) = Batch::new(leases.clone(), records) else {
+                self.well().await;
+                self.rest(poll, shutdown).await;
+                poll = (poll * 2).min(POLL_LONGEST);
+                continue;
+            };
+            leases = batch.reached();
+            self.apply(batch).await?;
+            self.stands_at(&leases);
+            backoff.reset();
+            poll = POLL_FIRST;
+            if !is_full && !self.is_done(until, &leases).await? {
+                until_either(began + self.limits.interval_min, shutdown).await;
+            }
+        }
+        Ok(true)
+    }
+
+    /// How many records there are up to where this is to end, where it is to.
+    fn within(&self, until: &Until, position: i64) -> Option<i64> {
         match until {
-            Until::Shutdown => Ok(false),
-            Until::Head(Some(head)) => Ok(position >= *head),
+            Until::Shutdown | Until::Head(None) => None,
+            Until::Head(Some(head)) => Some((head - position).max(0)),
+        }
+    }
+
+    async fn is_done(&self, until: &mut Until, leases: &Leases) -> Result<bool, RunError> {
+        let target = match until {
+            Until::Shutdown => return Ok(false),
+            Until::Head(Some(head)) => *head,
             Until::Head(target @ None) => {
                 let (head, _) = self.log.head().await.map_err(RunError::Head)?;
                 *target = Some(head);
-                Ok(position >= head)
+                head
             }
+        };
+        if leases.lowest().is_some_and(|lowest| lowest < target) {
+            return Ok(false);
         }
+        let lowest = match self.sink.ledger() {
+            Some(ledger) => ledger.lowest().await.map_err(SinkError::from)?,
+            None => leases.lowest(),
+        };
+        Ok(lowest.is_some_and(|lowest| lowest >= target))
+    }
+
+    async fn is_settled(&self, leases: &Leases) -> Result<bool, RunError> {
+        match self.sink.ledger() {
+            Some(ledger) => Ok(ledger.is_settled(leases).await?),
+            None => Ok(true),
+        }
+    }
+
+    /// So that another worker need not wait for the lease to run out.
+    async fn release(&self) {
+        if let Some(ledger) = self.sink.ledger()
+            && let Err(error) = ledger.release().await
+        {
+            tracing::debug!(
+                error = chain(&error),
+                "could not release leases; they run out"
+            );
+        }
+    }
+
+    fn stands_at(&self, leases: &Leases) {
+        if let Some(lowest) = leases.lowest() {
+            self.meters.stands_at(lowest);
+        }
+        self.meters.holds(leases.iter().count());
     }
 
     async fn apply(&mut self, batch: Batch<L::Record>) -> Result<(), RunError> {
@@ -172,9 +259,6 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
             )
         };
         self.sink.apply(batch).instrument(span).await?;
-        self.proven = true;
-        self.fenced = 0;
-        self.meters.stands_at(to);
         self.meters.wrote(events);
         self.progress.moved();
         self.well().await;
@@ -200,17 +284,6 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
         let bytes: usize = records.iter().map(|record| record.size_bytes()).sum();
         if let Some(average) = bytes.checked_div(records.len()) {
             self.record_bytes = average;
-        }
-    }
-
-    fn may_retry(&mut self, error: &RunError) -> bool {
-        match error.severity() {
-            Severity::Transient => true,
-            Severity::Fatal => false,
-            Severity::Fenced => {
-                self.fenced += 1;
-                !self.proven && self.fenced <= FENCED_AT_START_MAX
-            }
         }
     }
 

@@ -1,15 +1,16 @@
 use std::future::Future;
 
-use event_store::{Intent, ProjectionStatus};
+use event_store::{Intent, Leases, ProjectionStatus};
 
 use super::batch::Batch;
 use super::error::SinkError;
+use crate::sink::Ledger;
 
 /// Where a sink stands, by its own authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// One checkpoint per shard, in order of shards.
-    pub checkpoints: Vec<i64>,
+    /// The shards that this worker holds, and where each stands.
+    pub leases: Leases,
     /// The range that may be half written: exactly it comes next.
     pub intent: Option<Intent>,
 }
@@ -19,8 +20,13 @@ pub trait Sink<R>: Send + Sync + 'static {
     /// Stored name and version, for logs and metrics.
     fn identity(&self) -> (&str, i32);
 
-    /// Where the sink stands. Asked at the start and again after every failure, so that a batch whose outcome is
-    /// unknown is neither lost nor repeated.
+    /// What the sink shares with other workers. `None` for one that lives and dies with this process.
+    fn ledger(&self) -> Option<&Ledger> {
+        None
+    }
+
+    /// Takes this worker's share and tells where it stands. Asked at the start, whenever shares move, and again after
+    /// every failure, so that a batch whose outcome is unknown is neither lost nor repeated.
     fn resume(&mut self) -> impl Future<Output = Result<Standing, SinkError>> + Send;
 
     /// Writes the batch and moves to its end, both or neither, or so that [`Sink::resume`] tells what is left.

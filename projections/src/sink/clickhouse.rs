@@ -3,7 +3,6 @@ use std::time::Duration;
 use ::clickhouse::{Client, RowOwned, RowWrite};
 use event_store::{Intent, Positioned, ProjectionStatus};
 use serde::Serialize;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::ledger::Ledger;
@@ -12,7 +11,7 @@ use crate::projection::Projection;
 use crate::runtime::{Batch, Sink, SinkError, Standing};
 
 /// For one insert as a whole. Shorter than any lease, so that a worker whose lease was taken is not still inserting.
-const INSERT_DEADLINE: Duration = Duration::from_secs(15);
+pub(crate) const INSERT_DEADLINE: Duration = Duration::from_secs(8);
 
 /// What makes one HTTP insert one block, known by its token, and on disk when it is answered.
 const INSERT_SETTINGS: &[(&str, &str)] = &[
@@ -27,6 +26,7 @@ const INSERT_SETTINGS: &[(&str, &str)] = &[
 /// What a record is as a row of a ClickHouse table.
 pub trait FactProjector: Send + Sync + 'static {
     const PROJECTION: Projection;
+    /// Of the first version.
     const TABLE: &'static str;
 
     type Record: Positioned;
@@ -40,6 +40,7 @@ pub trait FactProjector: Send + Sync + 'static {
 pub struct ClickHouseSink<P> {
     projector: P,
     client: Client,
+    table: String,
     ledger: Ledger,
     incarnation: Uuid,
     /// The range that is written down and not known to be inserted.
@@ -47,14 +48,16 @@ pub struct ClickHouseSink<P> {
 }
 
 impl<P: FactProjector> ClickHouseSink<P> {
-    /// `client` names the database; `pool` connects as [`event_store::Role::Projector`]; `incarnation` is that of the
-    /// log.
-    pub fn new(projector: P, client: Client, pool: PgPool, incarnation: Uuid) -> Self {
+    /// `client` names the database; `ledger` is that of a version of the projector's own projection, `incarnation` that
+    /// of the log.
+    pub fn new(projector: P, client: Client, ledger: Ledger, incarnation: Uuid) -> Self {
+        let (_, version) = ledger.identity();
         Self {
             projector,
+            table: table(P::TABLE, version),
             // The row types are checked by the tests, against the real table.
             client: client.with_validation(false),
-            ledger: Ledger::single(pool, P::PROJECTION, incarnation),
+            ledger,
             incarnation,
             standing: None,
         }
@@ -67,7 +70,7 @@ impl<P: FactProjector> ClickHouseSink<P> {
     ) -> Result<(), ::clickhouse::error::Error> {
         let mut insert = self
             .client
-            .insert::<P::Row>(P::TABLE)
+            .insert::<P::Row>(&self.table)
             .await?
             .with_setting("insert_deduplication_token", self.token(intent));
         for (name, value) in INSERT_SETTINGS {
@@ -92,24 +95,35 @@ impl<P: FactProjector> Sink<P::Record> for ClickHouseSink<P> {
         self.ledger.identity()
     }
 
+    fn ledger(&self) -> Option<&Ledger> {
+        Some(&self.ledger)
+    }
+
     async fn resume(&mut self) -> Result<Standing, SinkError> {
-        let checkpoints = self.ledger.resume().await?;
+        let leases = self.ledger.settle().await?;
         let ledger = &self.ledger;
-        self.standing = ledger.checkpoints.intent(&ledger.pool).await?;
+        self.standing = match leases.lowest() {
+            None => None,
+            Some(_) => ledger.checkpoints.intent(&ledger.pool).await?,
+        };
         if let Some(intent) = self.standing
-            && checkpoints != [intent.from]
+            && leases.lowest() != Some(intent.from)
         {
             // Read one after the other, so another worker was at it in between.
             return Err(SinkError::Fenced);
         }
         Ok(Standing {
-            checkpoints,
+            leases,
             intent: self.standing,
         })
     }
 
     async fn apply(&mut self, batch: Batch<P::Record>) -> Result<(), SinkError> {
-        let (from, to) = (batch.from()[0], batch.to());
+        let leases = batch.from().clone();
+        let Some(lease) = leases.iter().next() else {
+            return Ok(());
+        };
+        let (from, to) = (lease.checkpoint, batch.to());
         let intent = Intent { from, to };
         let mut rows = Vec::with_capacity(batch.events());
         for record in batch.into_pending() {
@@ -120,11 +134,13 @@ impl<P: FactProjector> Sink<P::Record> for ClickHouseSink<P> {
                     .map_err(|source| SinkError::Telemetry { place, source })?,
             );
         }
-        let Ledger { pool, checkpoints } = &self.ledger;
+        let Ledger {
+            pool, checkpoints, ..
+        } = &self.ledger;
         match self.standing {
             Some(standing) if standing == intent => {}
             Some(_) => return Err(SinkError::Fenced),
-            None => checkpoints.intend(pool, intent).await?,
+            None => checkpoints.intend(pool, lease, intent).await?,
         }
         match tokio::time::timeout(INSERT_DEADLINE, self.insert(&rows, intent)).await {
             Ok(Ok(())) => {}
@@ -137,12 +153,20 @@ impl<P: FactProjector> Sink<P::Record> for ClickHouseSink<P> {
                 });
             }
         }
-        checkpoints.fulfil(pool, intent).await?;
+        checkpoints.fulfil(pool, &leases, intent).await?;
         self.standing = None;
         Ok(())
     }
 
     async fn report(&self, status: ProjectionStatus, last_error: Option<&str>) {
         self.ledger.report(status, last_error).await;
+    }
+}
+
+/// A table of a version: the first has the plain name. Stored; never change.
+pub(crate) fn table(name: &str, version: i32) -> String {
+    match version {
+        1 => name.to_owned(),
+        later => format!("{name}_v{later}"),
     }
 }

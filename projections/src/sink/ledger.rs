@@ -1,44 +1,63 @@
-use event_store::{Checkpoints, ProjectionStatus, SHARDS};
+use event_store::{CheckpointError, Checkpoints, Leases, ProjectionStatus, Worker};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::projection::Projection;
 use crate::runtime::SinkError;
 
-/// A projection's rows in `es.projections`: the checkpoints' authority for sinks that can share a transaction with
-/// them, and a mirror for the others.
+/// A projection's rows in `es.projections`, as one worker sees them: the checkpoints' authority for sinks that can share
+/// a transaction with them, and a mirror for the others.
 #[derive(Clone, Debug)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     pub(crate) pool: PgPool,
     pub(crate) checkpoints: Checkpoints,
+    worker: Worker,
 }
 
 impl Ledger {
-    /// `pool` connects as [`event_store::Role::Projector`].
-    pub(crate) fn sharded(pool: PgPool, projection: Projection, incarnation: Uuid) -> Self {
-        Self::new(pool, projection, incarnation, true)
-    }
-
-    pub(crate) fn single(pool: PgPool, projection: Projection, incarnation: Uuid) -> Self {
-        Self::new(pool, projection, incarnation, false)
-    }
-
-    fn new(pool: PgPool, projection: Projection, incarnation: Uuid, sharded: bool) -> Self {
-        let (name, version) = (projection.name(), projection.version());
+    /// `pool` connects as [`event_store::Role::Projector`]; `incarnation` is that of the log.
+    pub fn new(
+        pool: PgPool,
+        worker: Worker,
+        projection: Projection,
+        version: i32,
+        incarnation: Uuid,
+    ) -> Self {
+        let checkpoints = Checkpoints::new(
+            projection.name(),
+            version,
+            incarnation,
+            projection.is_sharded(),
+        );
         Self {
             pool,
-            checkpoints: Checkpoints::new(name, version, incarnation, sharded),
+            checkpoints,
+            worker,
         }
     }
 
-    /// Registers the projection where it is new, and tells where its shards stand.
-    pub(crate) async fn resume(&self) -> Result<Vec<i64>, SinkError> {
+    /// Takes this worker's share of the projection, which is registered where it is new.
+    pub(crate) async fn settle(&self) -> Result<Leases, SinkError> {
         self.checkpoints.register(&self.pool).await?;
-        Ok(self.checkpoints.read(&self.pool).await?)
+        Ok(self.checkpoints.settle(&self.pool, &self.worker).await?)
     }
 
-    pub(crate) async fn mirror(&self, checkpoints: &[i64]) -> Result<(), SinkError> {
-        Ok(self.checkpoints.mirror(&self.pool, checkpoints).await?)
+    pub(crate) async fn is_settled(&self, held: &Leases) -> Result<bool, SinkError> {
+        let settled = self.checkpoints.is_settled(&self.pool, &self.worker, held);
+        Ok(settled.await?)
+    }
+
+    pub(crate) async fn release(&self) -> Result<(), SinkError> {
+        Ok(self.checkpoints.release(&self.pool, &self.worker).await?)
+    }
+
+    /// Where the shard furthest behind stands, whoever holds it.
+    pub(crate) async fn lowest(&self) -> Result<Option<i64>, CheckpointError> {
+        self.checkpoints.lowest(&self.pool).await
+    }
+
+    pub(crate) async fn mirror(&self, at: &Leases) -> Result<(), SinkError> {
+        Ok(self.checkpoints.mirror(&self.pool, at).await?)
     }
 
     pub(crate) fn identity(&self) -> (&str, i32) {
@@ -48,7 +67,7 @@ impl Ledger {
     pub(crate) async fn report(&self, status: ProjectionStatus, last_error: Option<&str>) {
         if let Err(error) = self
             .checkpoints
-            .report(&self.pool, status, last_error)
+            .report(&self.pool, &self.worker, status, last_error)
             .await
         {
             tracing::debug!(
@@ -59,6 +78,3 @@ impl Ledger {
         }
     }
 }
-
-/// The number of shards as a length.
-pub(crate) const SHARD_COUNT: usize = SHARDS as usize;

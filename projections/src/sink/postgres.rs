@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
 use event_store::{ProjectionStatus, RecordedEvent};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::ledger::Ledger;
@@ -40,13 +40,13 @@ pub struct PgSink<P> {
 }
 
 impl<P: PgProjector> PgSink<P> {
-    /// `pool` connects as [`event_store::Role::Projector`]; `incarnation` is that of the domain log.
-    pub fn new(projector: P, pool: PgPool, incarnation: Uuid) -> Self {
-        let projection = P::PROJECTION;
+    /// `ledger` is that of a version of the projector's own projection.
+    pub fn new(projector: P, ledger: Ledger) -> Self {
+        let (name, version) = ledger.identity();
         Self {
             _projector: projector,
-            ledger: Ledger::sharded(pool, projection, incarnation),
-            schema: format!("rm_{}_v{}", projection.name(), projection.version()),
+            schema: format!("rm_{name}_v{version}"),
+            ledger,
         }
     }
 
@@ -90,9 +90,13 @@ impl<P: PgProjector> Sink<RecordedEvent> for PgSink<P> {
         self.ledger.identity()
     }
 
+    fn ledger(&self) -> Option<&Ledger> {
+        Some(&self.ledger)
+    }
+
     async fn resume(&mut self) -> Result<Standing, SinkError> {
         Ok(Standing {
-            checkpoints: self.ledger.resume().await?,
+            leases: self.ledger.settle().await?,
             intent: None,
         })
     }

@@ -1,19 +1,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-use event_store::{Positioned, ProjectionStatus};
+use event_store::{Lease, Leases, Positioned, ProjectionStatus};
 use redis::aio::ConnectionManager;
 use redis::{Pipeline, Script};
-use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::ledger::{Ledger, SHARD_COUNT};
+use super::ledger::Ledger;
 use crate::fold::Place;
 use crate::projection::Projection;
 use crate::runtime::{Batch, Sink, SinkError, Standing};
 
-/// Leases come with several workers; until then there is one epoch.
-const LEASE_EPOCH: i64 = 0;
+const APPLY: &str = include_str!("../../lua/apply.lua");
+const CLAIM: &str = include_str!("../../lua/claim.lua");
 
 /// What a record counts for. All keys of a shard stand under its tag.
 pub trait CounterProjector: Send + Sync + 'static {
@@ -36,44 +35,54 @@ pub trait CounterProjector: Send + Sync + 'static {
 }
 
 /// Counters in Redis, whose own checkpoints are the authority: one script per batch and shard applies the increments
-/// and moves the checkpoint. Postgres mirrors them for people and for those who wait.
+/// and moves the checkpoint, under the highest epoch that was ever seen. Postgres mirrors the checkpoints for people and
+/// for those who wait.
 pub struct RedisSink<P> {
     projector: P,
     connection: ConnectionManager,
     prefix: String,
     ledger: Ledger,
     incarnation: Uuid,
-    script: Script,
+    apply: Script,
+    claim: Script,
 }
 
 /// By key: when it expires, and its increments.
 type Hashes = BTreeMap<(String, Option<i64>), Vec<(String, u64)>>;
 
 impl<P: CounterProjector> RedisSink<P> {
-    /// `pool` connects as [`event_store::Role::Projector`]; `incarnation` is that of the log; `prefix` begins every
-    /// key.
+    /// `ledger` is that of a version of the projector's own projection, `incarnation` that of the log; `prefix` begins
+    /// every key.
     pub fn new(
         projector: P,
         connection: ConnectionManager,
         prefix: String,
-        pool: PgPool,
+        ledger: Ledger,
         incarnation: Uuid,
     ) -> Self {
         Self {
             projector,
             connection,
             prefix,
-            ledger: Ledger::sharded(pool, P::PROJECTION, incarnation),
+            ledger,
             incarnation,
-            script: Script::new(include_str!("../../lua/apply.lua")),
+            apply: Script::new(APPLY),
+            claim: Script::new(CLAIM),
         }
     }
 
+    fn tag(&self, shard: i16) -> String {
+        let (name, version) = self.ledger.identity();
+        tag(&self.prefix, name, version, shard)
+    }
+
     /// Adds the batch up per shard.
-    fn fold(&self, batch: &Batch<P::Record>) -> Result<Vec<Hashes>, SinkError> {
-        let mut counts: HashMap<(usize, P::Counter), u64> = HashMap::new();
+    fn fold(&self, batch: &Batch<P::Record>) -> Result<HashMap<i16, Hashes>, SinkError> {
+        let mut counts: HashMap<(i16, P::Counter), u64> = HashMap::new();
         for record in batch.pending() {
-            let shard = batch.shard(record);
+            let Some(lease) = batch.from().of(record.bucket()) else {
+                continue;
+            };
             let counters =
                 self.projector
                     .counters(record)
@@ -82,13 +91,15 @@ impl<P: CounterProjector> RedisSink<P> {
                         source,
                     })?;
             for counter in counters {
-                *counts.entry((shard, counter)).or_default() += 1;
+                *counts.entry((lease.shard, counter)).or_default() += 1;
             }
         }
-        let mut shards: Vec<Hashes> = (0..SHARD_COUNT).map(|_| Hashes::new()).collect();
+        let mut shards: HashMap<i16, Hashes> = HashMap::new();
         for ((shard, counter), count) in counts {
-            let key = P::key(&counter, &tag(&self.prefix, P::PROJECTION, shard));
-            shards[shard]
+            let key = P::key(&counter, &self.tag(shard));
+            shards
+                .entry(shard)
+                .or_default()
                 .entry(key)
                 .or_default()
                 .push((P::field(&counter), count));
@@ -96,25 +107,36 @@ impl<P: CounterProjector> RedisSink<P> {
         Ok(shards)
     }
 
-    fn call(&self, pipeline: &mut Pipeline, shard: usize, hashes: &Hashes, from: i64, to: i64) {
+    fn call(&self, pipeline: &mut Pipeline, lease: &Lease, hashes: &Hashes, to: i64) {
         let command = pipeline
             .cmd("EVALSHA")
-            .arg(self.script.get_hash())
+            .arg(self.apply.get_hash())
             .arg(1 + hashes.len())
-            .arg(state_key(&tag(&self.prefix, P::PROJECTION, shard)));
+            .arg(state_key(&self.tag(lease.shard)));
         for (key, _) in hashes.keys() {
             command.arg(key);
         }
         command
             .arg(self.incarnation.to_string())
-            .arg(from)
+            .arg(lease.checkpoint)
             .arg(to)
-            .arg(LEASE_EPOCH);
+            .arg(lease.epoch);
         for ((_, expires_at), increments) in hashes {
             command.arg(expires_at.unwrap_or(0)).arg(increments.len());
             for (field, count) in increments {
                 command.arg(field).arg(*count);
             }
+        }
+    }
+
+    fn refused(&self, verdict: &str, value: String) -> SinkError {
+        match verdict {
+            "incarnation" => SinkError::OtherIncarnation {
+                expected: self.incarnation,
+                found: value,
+            },
+            // `epoch` or `checkpoint`: somebody else was here.
+            _ => SinkError::Fenced,
         }
     }
 }
@@ -124,38 +146,42 @@ impl<P: CounterProjector> Sink<P::Record> for RedisSink<P> {
         self.ledger.identity()
     }
 
-    /// A Redis that lost its newest writes stands behind what was mirrored, and is simply continued from there.
+    fn ledger(&self) -> Option<&Ledger> {
+        Some(&self.ledger)
+    }
+
+    /// Claims every shard that is held, so that an earlier owner can't write any more, and asks where it stands. A Redis
+    /// that lost its newest writes stands behind what was mirrored, and is simply continued from there.
     async fn resume(&mut self) -> Result<Standing, SinkError> {
-        self.ledger.resume().await?;
+        let leases = self.ledger.settle().await?;
         let mut pipeline = Pipeline::new();
-        pipeline
-            .cmd("SCRIPT")
-            .arg("LOAD")
-            .arg(include_str!("../../lua/apply.lua"))
-            .ignore();
-        for shard in 0..SHARD_COUNT {
-            let key = state_key(&tag(&self.prefix, P::PROJECTION, shard));
-            pipeline.hmget(key, &["incarnation", "checkpoint"]);
+        for script in [APPLY, CLAIM] {
+            pipeline.cmd("SCRIPT").arg("LOAD").arg(script).ignore();
         }
-        let states: Vec<(Option<String>, Option<i64>)> = pipeline
+        for lease in leases.iter() {
+            pipeline
+                .cmd("EVALSHA")
+                .arg(self.claim.get_hash())
+                .arg(1)
+                .arg(state_key(&self.tag(lease.shard)))
+                .arg(self.incarnation.to_string())
+                .arg(lease.epoch);
+        }
+        let states: Vec<(String, String)> = pipeline
             .query_async(&mut self.connection)
             .await
             .map_err(SinkError::ReadRedis)?;
-        let mut checkpoints = Vec::with_capacity(states.len());
-        for (incarnation, checkpoint) in states {
-            match incarnation {
-                Some(found) if found != self.incarnation.to_string() => {
-                    return Err(SinkError::OtherIncarnation {
-                        expected: self.incarnation,
-                        found,
-                    });
-                }
-                Some(_) | None => checkpoints.push(checkpoint.unwrap_or(0)),
-            }
+        let mut found = HashMap::with_capacity(states.len());
+        for (lease, (verdict, value)) in leases.iter().zip(states) {
+            match (&*verdict, value.parse()) {
+                ("claimed", Ok(checkpoint)) => found.insert(lease.shard, checkpoint),
+                _ => return Err(self.refused(&verdict, value)),
+            };
         }
-        self.ledger.mirror(&checkpoints).await?;
+        let leases = leases.map(|lease| found.get(&lease.shard).copied().unwrap_or(0));
+        self.ledger.mirror(&leases).await?;
         Ok(Standing {
-            checkpoints,
+            leases,
             intent: None,
         })
     }
@@ -163,12 +189,11 @@ impl<P: CounterProjector> Sink<P::Record> for RedisSink<P> {
     /// Idle shards move too, so that all resume together.
     async fn apply(&mut self, batch: Batch<P::Record>) -> Result<(), SinkError> {
         let shards = self.fold(&batch)?;
-        let (to, reached) = (batch.to(), batch.reached());
-        let mut pipeline = Pipeline::new();
-        for (shard, (hashes, from)) in shards.iter().zip(batch.from()).enumerate() {
-            if *from < to {
-                self.call(&mut pipeline, shard, hashes, *from, to);
-            }
+        let (reached, to): (Leases, i64) = (batch.reached(), batch.to());
+        let (mut pipeline, nothing) = (Pipeline::new(), Hashes::new());
+        for lease in batch.from().iter().filter(|lease| lease.checkpoint < to) {
+            let hashes = shards.get(&lease.shard).unwrap_or(&nothing);
+            self.call(&mut pipeline, lease, hashes, to);
         }
         drop((batch, shards));
         let answers: Vec<(String, String)> = pipeline
@@ -176,16 +201,8 @@ impl<P: CounterProjector> Sink<P::Record> for RedisSink<P> {
             .await
             .map_err(SinkError::ApplyRedis)?;
         for (verdict, value) in answers {
-            match verdict.as_str() {
-                "applied" => {}
-                "incarnation" => {
-                    return Err(SinkError::OtherIncarnation {
-                        expected: self.incarnation,
-                        found: value,
-                    });
-                }
-                // `epoch` or `checkpoint`: somebody else was here.
-                _ => return Err(SinkError::Fenced),
+            if verdict != "applied" {
+                return Err(self.refused(&verdict, value));
             }
         }
         self.ledger.mirror(&reached).await
@@ -198,12 +215,8 @@ impl<P: CounterProjector> Sink<P::Record> for RedisSink<P> {
 
 /// What the keys of one shard have in common, in braces: Redis Cluster puts them into one slot by it. Stored; never
 /// change.
-pub(crate) fn tag(prefix: &str, projection: Projection, shard: usize) -> String {
-    format!(
-        "{{{prefix}:{}:v{}:{shard}}}",
-        projection.name(),
-        projection.version()
-    )
+pub(crate) fn tag(prefix: &str, name: &str, version: i32, shard: i16) -> String {
+    format!("{{{prefix}:{name}:v{version}:{shard}}}")
 }
 
 /// The hash of a shard's incarnation, checkpoint and epoch. Stored; never change.

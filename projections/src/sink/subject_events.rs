@@ -1,10 +1,8 @@
-use event_store::vault::SubjectEvents;
+use event_store::vault::{Claim, SubjectEvents};
 use event_store::{ProjectionStatus, RecordedEvent};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::ledger::Ledger;
-use crate::projection::Projection;
 use crate::runtime::{Batch, Sink, SinkError, Standing};
 
 /// Which events hold whose data: rows and checkpoint in the key database, mirrored in `es.projections`. Keyed by person,
@@ -16,11 +14,11 @@ pub struct SubjectEventsSink {
 }
 
 impl SubjectEventsSink {
-    /// `pool` connects as [`event_store::Role::Projector`]; `incarnation` is that of the domain log.
-    pub fn new(index: SubjectEvents, pool: PgPool, incarnation: Uuid) -> Self {
+    /// `incarnation` is that of the domain log.
+    pub fn new(index: SubjectEvents, ledger: Ledger, incarnation: Uuid) -> Self {
         Self {
             index,
-            ledger: Ledger::single(pool, Projection::SubjectEvents, incarnation),
+            ledger,
             incarnation,
         }
     }
@@ -31,37 +29,52 @@ impl Sink<RecordedEvent> for SubjectEventsSink {
         self.ledger.identity()
     }
 
+    fn ledger(&self) -> Option<&Ledger> {
+        Some(&self.ledger)
+    }
+
     async fn resume(&mut self) -> Result<Standing, SinkError> {
-        self.ledger.resume().await?;
-        let checkpoint = match self.index.checkpoint().await.map_err(SinkError::Index)? {
-            None => 0,
-            Some((found, position)) if found == self.incarnation => position,
-            Some((found, _)) => {
+        let leases = self.ledger.settle().await?;
+        let Some(lease) = leases.iter().next() else {
+            return Ok(Standing {
+                leases,
+                intent: None,
+            });
+        };
+        let claimed = self.index.claim(self.incarnation, lease.epoch).await;
+        let checkpoint = match claimed.map_err(SinkError::Index)? {
+            Claim::At(position) => position,
+            Claim::Fenced => return Err(SinkError::Fenced),
+            Claim::OtherIncarnation(found) => {
                 return Err(SinkError::OtherIncarnation {
                     expected: self.incarnation,
                     found: found.to_string(),
                 });
             }
         };
-        self.ledger.mirror(&[checkpoint]).await?;
+        let leases = leases.map(|_| checkpoint);
+        self.ledger.mirror(&leases).await?;
         Ok(Standing {
-            checkpoints: vec![checkpoint],
+            leases,
             intent: None,
         })
     }
 
     async fn apply(&mut self, batch: Batch<RecordedEvent>) -> Result<(), SinkError> {
-        let (from, to) = (batch.from()[0], batch.to());
+        let (reached, to) = (batch.reached(), batch.to());
+        let Some(lease) = batch.from().iter().next().copied() else {
+            return Ok(());
+        };
         let events: Vec<RecordedEvent> = batch.into_pending().collect();
         let moved = self
             .index
-            .apply(self.incarnation, from, to, &events)
+            .apply(self.incarnation, lease, to, &events)
             .await
             .map_err(SinkError::Index)?;
         if !moved {
             return Err(SinkError::Fenced);
         }
-        self.ledger.mirror(&[to]).await
+        self.ledger.mirror(&reached).await
     }
 
     async fn report(&self, status: ProjectionStatus, last_error: Option<&str>) {

@@ -16,6 +16,7 @@ pub use self::keys::Counter;
 pub use self::projector::TelemetryCounters;
 use crate::projection::Projection;
 use crate::read::{AsOf, ReadError};
+use crate::served::Served;
 use crate::sink::{state_key, tag};
 
 const MODEL: Projection = Projection::TelemetryCounters;
@@ -45,6 +46,7 @@ pub struct HourCounts {
 pub(crate) struct CounterReads {
     pub(crate) connection: ConnectionManager,
     pub(crate) prefix: String,
+    pub(crate) served: Served,
     /// Of the telemetry log.
     pub(crate) incarnation: Uuid,
 }
@@ -59,7 +61,9 @@ impl CounterReads {
         site: SiteId,
         now: DateTime<Utc>,
     ) -> Result<AsOf<Counters>, ReadError> {
-        let tag = tag(&self.prefix, MODEL, Bucket::of(site.into()).shard().index());
+        let version = self.served.version(MODEL).await?;
+        let shard = Bucket::of(site.into()).shard().as_i16();
+        let tag = tag(&self.prefix, MODEL.name(), version, shard);
         let hours = last_hours(now);
         let mut pipeline = Pipeline::new();
         pipeline

@@ -15,8 +15,11 @@ pub use self::row::{Analytics, Interval, IntervalCount, NotificationTotal, Telem
 use self::row::{IntervalCountRow, NotificationTotalRow};
 use crate::projection::Projection;
 use crate::read::ReadError;
+use crate::sink::table;
 
 const MODEL: Projection = Projection::TelemetryFacts;
+/// The roll-up of the first version.
+const ROLLED_UP: &str = "telemetry_hourly";
 /// ClickHouse's client waits for ever by itself.
 const QUERY_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -24,6 +27,7 @@ const QUERY_DEADLINE: Duration = Duration::from_secs(10);
 /// none.
 pub(crate) async fn analytics(
     client: &Client,
+    version: i32,
     account: AccountId,
     site: SiteId,
     start: DateTime<Utc>,
@@ -32,6 +36,7 @@ pub(crate) async fn analytics(
 ) -> Result<Analytics, ReadError> {
     let bind = |query: Query| {
         query
+            .param("table", table(ROLLED_UP, version))
             .param("account", account.to_string())
             .param("site", site.to_string())
             .param("start", start.timestamp())

@@ -2,65 +2,95 @@ use std::time::Duration;
 
 use domain::site::{SiteEvent, SiteSettings};
 use domain::{EmbedKey, Hostname, NotificationId, SiteName};
-use event_store::{Bucket, CheckpointError, EventLog, FeedError, Log as _, NewEvent, Role};
+use event_store::{
+    Bucket, CheckpointError, EventLog, FeedError, Leases, Log as _, NewEvent, RecordedEvent, Role,
+    Share, Worker,
+};
 use projections::fold::{Place, ProjectError};
 use projections::runtime::{Batch, RunError, SinkError};
-use projections::sink::PgSink;
+use projections::sink::{Ledger, PgSink};
 use projections::site_list::SiteList;
-use projections::{Projection, ProjectionState, Sink as _, Waited, site_list};
+use projections::{CatchUpError, Projection, ProjectionState, Sink as _, Waited, site_list};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::facts::{account, now};
-use super::world::{World, rows};
+use super::world::{LEASE, World, rows};
+
+/// Two workers that believe to hold the same shards: the first was taken for dead meanwhile.
+struct Rivals {
+    stale: PgSink<SiteList>,
+    stale_leases: Leases,
+    present: PgSink<SiteList>,
+    present_leases: Leases,
+    log: EventLog,
+}
+
+impl Rivals {
+    async fn new(world: &World) -> Self {
+        let pool = world.pool(Role::Projector);
+        let log = EventLog::open(pool.clone()).await.unwrap();
+        let sink = |worker: &Worker| {
+            let (pool, worker) = (pool.clone(), worker.clone());
+            let ledger = Ledger::new(pool, worker, Projection::SiteList, 1, log.incarnation());
+            PgSink::new(SiteList, ledger)
+        };
+        let [first, second] = ["first", "second"].map(|id| Worker::new(id, Share::Fair, LEASE));
+        let (mut stale, mut present) = (sink(&first), sink(&second));
+        // The first never says that it is alive.
+        let stale_leases = stale.resume().await.unwrap().leases;
+        second.beat(&pool).await.unwrap();
+        let present_leases = present.resume().await.unwrap().leases;
+        Self {
+            stale,
+            stale_leases,
+            present,
+            present_leases,
+            log,
+        }
+    }
+
+    async fn batch(&self, from: &Leases) -> Batch<RecordedEvent> {
+        let records = self.log.read(0, 100).await.unwrap();
+        Batch::new(from.clone(), records).unwrap()
+    }
+}
 
 #[tokio::test]
-async fn of_two_runners_only_one_writes_a_batch_into_postgres() {
+async fn a_stale_epoch_can_never_write_into_postgres() {
     let world = World::new().await;
-    let account = account();
-    for name in ["Shoes", "Hats", "Belts"] {
-        world.register_site(account, name).await;
+    // Orders alone: nothing in this read model could collide.
+    let site = domain::SiteId::from(Uuid::now_v7());
+    world.order(account(), site, None, 1).await;
+    let mut it = Rivals::new(&world).await;
+    assert_eq!(it.stale_leases.iter().count(), 64);
+    assert_eq!(it.present_leases.iter().count(), 64);
+    // Neither before the other has written anything nor after.
+    for _ in 0..2 {
+        let batch = it.batch(&it.stale_leases).await;
+        let refused = it.stale.apply(batch).await;
+        assert!(is_fenced(&refused), "{refused:?}");
+        let batch = it.batch(&it.present_leases).await;
+        it.present_leases = batch.reached();
+        it.present.apply(batch).await.unwrap();
+        world.order(account(), site, None, 2).await;
     }
-    let pool = world.pool(Role::Projector);
-    let log = EventLog::open(pool.clone()).await.unwrap();
-    let mut sinks = [(); 2].map(|()| PgSink::new(SiteList, pool.clone(), log.incarnation()));
-    let mut outcomes = Vec::new();
-    let mut checkpoints = Vec::new();
-    for sink in &mut sinks {
-        checkpoints.push(sink.resume().await.unwrap().checkpoints);
-    }
-    for (sink, from) in sinks.iter_mut().zip(checkpoints) {
-        let records = log.read(0, 100).await.unwrap();
-        outcomes.push(sink.apply(Batch::new(from, records).unwrap()).await);
-    }
-    assert!(outcomes[0].is_ok());
-    // The rows of the second would have collided; the checkpoint refuses before it comes to them.
-    assert!(is_fenced(&outcomes[1]), "{:?}", outcomes[1]);
-    let empty = log.read(0, 1).await.unwrap();
-    let late = sinks[1]
-        .apply(Batch::new(vec![0; 64], empty).unwrap())
-        .await;
-    assert!(is_fenced(&late), "{late:?}");
-    assert_eq!(rows(&world, "rm_site_list_v1.site").await, 3);
 }
 
 #[tokio::test]
 async fn a_batch_that_follows_a_moved_checkpoint_is_fenced() {
     let world = World::new().await;
-    let account = account();
-    // Orders alone: nothing in this read model could collide.
     let site = domain::SiteId::from(Uuid::now_v7());
-    world.order(account, site, None, 1).await;
-    let pool = world.pool(Role::Projector);
-    let log = EventLog::open(pool.clone()).await.unwrap();
-    let mut sink = PgSink::new(SiteList, pool.clone(), log.incarnation());
-    let from = sink.resume().await.unwrap().checkpoints;
-    let records = || async { log.read(0, 100).await.unwrap() };
-    let first = sink.apply(Batch::new(from.clone(), records().await).unwrap());
-    first.await.unwrap();
-    let again = sink.apply(Batch::new(from, records().await).unwrap()).await;
-    assert!(is_fenced(&again), "{again:?}");
+    world.order(account(), site, None, 1).await;
+    let mut it = Rivals::new(&world).await;
+    let (first, again) = (
+        it.batch(&it.present_leases).await,
+        it.batch(&it.present_leases).await,
+    );
+    it.present.apply(first).await.unwrap();
+    let refused = it.present.apply(again).await;
+    assert!(is_fenced(&refused), "{refused:?}");
 }
 
 fn is_fenced(outcome: &Result<(), SinkError>) -> bool {
@@ -89,7 +119,9 @@ async fn an_event_that_leads_to_a_row_which_the_table_refuses_is_named() {
         refused = world.append(account, stream, 0, &[registered(name)]).await;
     }
     world.register_site(account, "Scarves").await;
-    let stopped = world.projections.catch_up_all().await.unwrap_err();
+    let Err(CatchUpError::Stopped(stopped)) = world.projections.catch_up_all().await else {
+        panic!("went on");
+    };
     let RunError::Sink(SinkError::Project { place, source }) = &stopped.source else {
         panic!("{stopped:?}");
     };
@@ -109,7 +141,9 @@ async fn an_event_that_does_not_fit_its_row_is_named_and_leaves_nothing_behind()
     };
     let nowhere = ("site", Uuid::now_v7());
     let position = world.append(account, nowhere, 0, &[renamed]).await;
-    let stopped = world.projections.catch_up_all().await.unwrap_err();
+    let Err(CatchUpError::Stopped(stopped)) = world.projections.catch_up_all().await else {
+        panic!("went on");
+    };
     let RunError::Sink(SinkError::Project { place, source }) = &stopped.source else {
         panic!("{stopped:?}");
     };
@@ -142,7 +176,7 @@ async fn an_unknown_event_type_stops_the_projections_loudly_and_is_not_skipped()
     world.register_site(account, "Hats").await;
 
     let shutdown = CancellationToken::new();
-    let mut running = world.projections.spawn_all(&shutdown);
+    let running = world.projections.spawn_all(&shutdown);
     let token = world.store.token(position + 1);
     let waited = world
         .reads
@@ -169,12 +203,8 @@ async fn an_unknown_event_type_stops_the_projections_loudly_and_is_not_skipped()
     assert_eq!(rows(&world, "rm_site_list_v1.site").await, 1);
 
     shutdown.cancel();
-    let mut stopped = Vec::new();
-    while let Some(ended) = running.join_next().await {
-        if let Err(error) = ended.unwrap() {
-            stopped.push(error.name);
-        }
-    }
+    let stopped = running.await.unwrap();
+    let mut stopped: Vec<String> = stopped.into_iter().map(|one| one.name).collect();
     stopped.sort();
     assert_eq!(
         stopped,
@@ -197,20 +227,24 @@ async fn a_log_of_another_incarnation_stops_every_projection() {
         .await
         .unwrap();
     let process = world.another_process().await;
-    let stopped = process.catch_up_all().await.unwrap_err();
+    let CatchUpError::Stopped(stopped) = process.catch_up_all().await.unwrap_err() else {
+        panic!("could not read versions");
+    };
     assert!(matches!(
         stopped.source,
         RunError::Sink(SinkError::Checkpoint(_) | SinkError::OtherIncarnation { .. })
     ));
     // And the process that knew the old one finds out by itself.
-    let stopped = world.projections.catch_up_all().await;
-    assert!(
-        stopped.is_ok()
-            || matches!(
-                stopped.unwrap_err().source,
-                RunError::Feed(FeedError::OtherIncarnation { .. })
-            )
-    );
+    world
+        .order(account(), domain::SiteId::from(Uuid::now_v7()), None, 1)
+        .await;
+    let Err(CatchUpError::Stopped(stopped)) = world.projections.catch_up_all().await else {
+        panic!("went on");
+    };
+    assert!(matches!(
+        stopped.source,
+        RunError::Feed(FeedError::OtherIncarnation { .. })
+    ));
 }
 
 #[tokio::test]
@@ -219,7 +253,7 @@ async fn an_engine_that_is_down_holds_back_its_own_projection_only() {
     let world = World::with_redis("redis://127.0.0.1:1/").await;
     let account = account();
     let shutdown = CancellationToken::new();
-    let mut running = world.projections.spawn_all(&shutdown);
+    let running = world.projections.spawn_all(&shutdown);
     let site = world.register_site(account, "Shoes").await;
     let shown = NotificationId::from(Uuid::now_v7());
     let head = world
@@ -263,9 +297,7 @@ async fn an_engine_that_is_down_holds_back_its_own_projection_only() {
 
     let asked = std::time::Instant::now();
     shutdown.cancel();
-    while let Some(ended) = running.join_next().await {
-        ended.unwrap().unwrap();
-    }
+    assert!(running.await.unwrap().is_empty());
     assert!(
         asked.elapsed() < Duration::from_secs(4),
         "{:?}",

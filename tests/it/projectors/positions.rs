@@ -15,7 +15,7 @@ const LONG: Duration = Duration::from_secs(20);
 async fn who_waits_for_a_written_position_reads_it() {
     let world = World::new().await;
     let shutdown = CancellationToken::new();
-    let mut running = world.projections.spawn_all(&shutdown);
+    let running = world.projections.spawn_all(&shutdown);
     for n in 1..=20 {
         world.register_site(account(), "Shoes").await;
         world.projections.wake().ring(LogName::Events);
@@ -29,7 +29,7 @@ async fn who_waits_for_a_written_position_reads_it() {
         assert!(tx.position().position >= n);
     }
     shutdown.cancel();
-    while running.join_next().await.is_some() {}
+    running.await.unwrap();
 }
 
 #[tokio::test]

@@ -3,8 +3,12 @@
 use event_store::{Role, Store, TelemetryLane};
 use projections::{Config, Projections, Reads};
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use crate::served::connections;
+
+/// Short, so that nobody waits long for the work of a worker that is gone.
+pub(crate) const LEASE: std::time::Duration = std::time::Duration::from_secs(2);
 
 pub(crate) struct World {
     pub(crate) name: String,
@@ -85,6 +89,8 @@ async fn open(world: &tests::World, redis_url: &str) -> Projections {
         redis_prefix: world.redis_prefix.clone(),
         clickhouse: connections(world).clickhouse().unwrap(),
         clickhouse_database: world.clickhouse_database.clone(),
+        worker: Uuid::now_v7().to_string(),
+        lease: LEASE,
     };
     Projections::open(config).await.unwrap()
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use event_store::{
-    Bucket, Extent, FeedError, Intent, Log, LogName, Page, Positioned, ProjectionStatus, SHARDS,
+    Bucket, Extent, FeedError, Intent, Leases, Log, LogName, Page, Positioned, ProjectionStatus,
+    SHARDS,
 };
 use uuid::Uuid;
 
@@ -141,7 +142,7 @@ pub(super) enum Fate {
 pub(super) struct MemorySink(Arc<Mutex<SinkState>>);
 
 pub(super) struct SinkState {
-    pub(super) checkpoints: Vec<i64>,
+    pub(super) leases: Leases,
     pub(super) intent: Option<Intent>,
     pub(super) fates: VecDeque<Fate>,
     pub(super) written: Vec<i64>,
@@ -158,7 +159,7 @@ impl MemorySink {
 
     pub(super) fn at(checkpoints: Vec<i64>) -> Self {
         Self(Arc::new(Mutex::new(SinkState {
-            checkpoints,
+            leases: Leases::all_at(&checkpoints),
             intent: None,
             fates: VecDeque::new(),
             written: Vec::new(),
@@ -179,10 +180,15 @@ impl MemorySink {
 }
 
 impl SinkState {
+    /// Where each shard stands.
+    pub(super) fn checkpoints(&self) -> Vec<i64> {
+        self.leases.iter().map(|lease| lease.checkpoint).collect()
+    }
+
     fn write(&mut self, batch: &Batch<Record>) {
         self.written
             .extend(batch.pending().map(|record| record.position));
-        self.checkpoints = batch.reached();
+        self.leases = batch.reached();
         self.intent = None;
         if let Some(log) = &self.grows {
             let head = log.state().head();
@@ -199,19 +205,15 @@ impl Sink<Record> for MemorySink {
     async fn resume(&mut self) -> Result<Standing, SinkError> {
         let state = self.state();
         Ok(Standing {
-            checkpoints: state.checkpoints.clone(),
+            leases: state.leases.clone(),
             intent: state.intent,
         })
     }
 
     async fn apply(&mut self, batch: Batch<Record>) -> Result<(), SinkError> {
         let mut state = self.state();
-        assert_eq!(
-            batch.from(),
-            state.checkpoints,
-            "resumed where the sink stands"
-        );
-        let from = batch.from().iter().min().copied().unwrap();
+        assert_eq!(batch.from(), &state.leases, "resumed where the sink stands");
+        let from = batch.from().lowest().unwrap();
         state.batches.push((from, batch.to()));
         match state.fates.pop_front() {
             None => state.write(&batch),
