@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::{Intent, Leases, Log, Positioned as _, ProjectionStatus, Reader};
+use event_store::{FeedError, Intent, Leases, Log, Positioned as _, ProjectionStatus, Reader};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -205,7 +205,14 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
             Until::Shutdown => return Ok(false),
             Until::Head(Some(head)) => *head,
             Until::Head(target @ None) => {
-                let (head, _) = self.log.head().await.map_err(RunError::Head)?;
+                let (head, found) = self.log.head().await.map_err(RunError::Head)?;
+                if found != self.log.incarnation() {
+                    return Err(RunError::Feed(FeedError::OtherIncarnation {
+                        log: L::NAME,
+                        expected: self.log.incarnation(),
+                        found,
+                    }));
+                }
                 *target = Some(head);
                 head
             }

@@ -235,9 +235,6 @@ async fn a_log_of_another_incarnation_stops_every_projection() {
         RunError::Sink(SinkError::Checkpoint(_) | SinkError::OtherIncarnation { .. })
     ));
     // And the process that knew the old one finds out by itself.
-    world
-        .order(account(), domain::SiteId::from(Uuid::now_v7()), None, 1)
-        .await;
     let Err(CatchUpError::Stopped(stopped)) = world.projections.catch_up_all().await else {
         panic!("went on");
     };

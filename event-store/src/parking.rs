@@ -1,0 +1,399 @@
+//! Poison: an event that a projection can't write parks its key. What comes later of the key waits behind it in the log,
+//! in order; the others go on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, PgPool};
+
+use crate::bucket::Bucket;
+use crate::checkpoint::{CheckpointError, Checkpoints};
+use crate::lease::Lease;
+
+/// A key that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParkedKey {
+    pub bucket: Bucket,
+    /// The first event of the key that is not written.
+    pub from: i64,
+    /// Whether somebody asked for another try.
+    pub retry: bool,
+}
+
+/// The keys of a projection that wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parked(BTreeMap<Bucket, ParkedKey>);
+
+impl Parked {
+    pub fn new(keys: impl IntoIterator<Item = ParkedKey>) -> Self {
+        Self(keys.into_iter().map(|key| (key.bucket, key)).collect())
+    }
+
+    /// Whether an event has to wait.
+    pub fn holds(&self, bucket: Bucket, position: i64) -> bool {
+        self.0.get(&bucket).is_some_and(|key| position >= key.from)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &ParkedKey> {
+        self.0.values()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What a range that is about to be written leaves out. Stored; never change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Keys that wait, and from where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    parked: Vec<(i16, i64)>,
+    /// Events that somebody decided to leave out for good.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    discarded: BTreeSet<i64>,
+}
+
+impl LeftOut {
+    pub fn parked(parked: &Parked) -> Self {
+        let keys = parked.iter().map(|key| (key.bucket.as_i16(), key.from));
+        Self {
+            parked: keys.collect(),
+            discarded: BTreeSet::new(),
+        }
+    }
+
+    pub fn discarded(positions: BTreeSet<i64>) -> Self {
+        Self {
+            parked: Vec::new(),
+            discarded: positions,
+        }
+    }
+
+    /// The keys that waited when this was written down.
+    pub fn keys(&self) -> Parked {
+        let keys = self.parked.iter().filter_map(|(bucket, from)| {
+            Some(ParkedKey {
+                bucket: Bucket::from_stored(*bucket)?,
+                from: *from,
+                retry: false,
+            })
+        });
+        Parked::new(keys)
+    }
+
+    pub fn has_discarded(&self, position: i64) -> bool {
+        self.discarded.contains(&position)
+    }
+}
+
+/// A part of what waits of a key, now to be written: the key's events after `after` up to `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repair {
+    pub key: ParkedKey,
+    /// Of the key's shard.
+    pub lease: Lease,
+    /// Exclusive.
+    pub after: i64,
+    /// Inclusive.
+    pub to: i64,
+    pub left_out: LeftOut,
+}
+
+impl Repair {
+    /// Whether the key waits for nothing any more once this is written.
+    pub fn is_last(&self) -> bool {
+        self.to >= self.lease.checkpoint
+    }
+}
+
+/// An event that could not be written, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub name: String,
+    pub version: i32,
+    pub position: i64,
+    pub bucket: i16,
+    pub error: String,
+    pub attempts: i32,
+    pub parked_at: DateTime<Utc>,
+    pub projected_at: Option<DateTime<Utc>>,
+    pub discarded_at: Option<DateTime<Utc>>,
+    pub discarded_by: Option<String>,
+    pub reason: Option<String>,
+}
+
+impl Checkpoints {
+    /// The keys of this projection that wait.
+    pub async fn parked(&self, pool: &PgPool) -> Result<Parked, CheckpointError> {
+        let rows = sqlx::query!(
+            "select bucket, position_from, retry from es.parked_keys where name = $1 and version = $2",
+            self.name(),
+            self.version()
+        )
+        .fetch_all(pool)
+        .await
+        .map_err(|source| self.parking(source))?;
+        Ok(Parked::new(rows.into_iter().filter_map(|row| {
+            Some(ParkedKey {
+                bucket: Bucket::from_stored(row.bucket)?,
+                from: row.position_from,
+                retry: row.retry,
+            })
+        })))
+    }
+
+    /// Parks a key from `position` on, by whoever holds its shard. A key that is parked already, and failed again, stays
+    /// where it is and asks for no further try. Committed before the sink's checkpoint moves over the position.
+    pub async fn park(
+        &self,
+        pool: &PgPool,
+        lease: &Lease,
+        bucket: Bucket,
+        position: i64,
+        error: &str,
+        attempts: u32,
+    ) -> Result<(), CheckpointError> {
+        let failed = |source| self.parking(source);
+        let mut tx = pool.begin().await.map_err(failed)?;
+        self.hold(&mut tx, lease).await?;
+        sqlx::query!(
+            "insert into es.parked_keys (name, version, bucket, position_from) values ($1, $2, $3, $4)
+             on conflict on constraint parked_keys_pkey do update set retry = false",
+            self.name(),
+            self.version(),
+            bucket.as_i16(),
+            position
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        sqlx::query!(
+            "insert into es.dead_letters as d (name, version, position, bucket, error, attempts)
+             values ($1, $2, $3, $4, $5, $6)
+             on conflict on constraint dead_letters_pkey
+               do update set error = excluded.error, attempts = d.attempts + excluded.attempts",
+            self.name(),
+            self.version(),
+            position,
+            bucket.as_i16(),
+            error,
+            attempts.cast_signed()
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)
+    }
+
+    /// Moves a key over what was written of it: part of the transaction that writes the rows, where there is one.
+    pub async fn unpark(
+        &self,
+        connection: &mut PgConnection,
+        repair: &Repair,
+    ) -> Result<(), CheckpointError> {
+        let failed = |source| self.parking(source);
+        self.hold(connection, &repair.lease).await?;
+        let moved = sqlx::query!(
+            "with moved as (
+               update es.parked_keys set position_from = $5
+               where name = $1 and version = $2 and bucket = $3 and position_from = $4 and not $6
+               returning 1
+             ), gone as (
+               delete from es.parked_keys
+               where name = $1 and version = $2 and bucket = $3 and position_from = $4 and $6
+               returning 1
+             )
+             select (select count(*) from moved) + (select count(*) from gone) as \"keys!\"",
+            self.name(),
+            self.version(),
+            repair.key.bucket.as_i16(),
+            repair.key.from,
+            repair.to + 1,
+            repair.is_last()
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+        if moved.keys != 1 {
+            return Err(self.fenced());
+        }
+        sqlx::query!(
+            "update es.dead_letters set projected_at = clock_timestamp()
+             where name = $1 and version = $2 and bucket = $3 and position <= $4
+               and projected_at is null and discarded_at is null",
+            self.name(),
+            self.version(),
+            repair.key.bucket.as_i16(),
+            repair.to
+        )
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+        Ok(())
+    }
+
+    /// Which events of a key somebody decided to leave out.
+    pub async fn discarded(
+        &self,
+        pool: &PgPool,
+        bucket: Bucket,
+    ) -> Result<BTreeSet<i64>, CheckpointError> {
+        let positions = sqlx::query_scalar!(
+            "select position from es.dead_letters
+             where name = $1 and version = $2 and bucket = $3 and discarded_at is not null",
+            self.name(),
+            self.version(),
+            bucket.as_i16()
+        )
+        .fetch_all(pool)
+        .await
+        .map_err(|source| self.parking(source))?;
+        Ok(positions.into_iter().collect())
+    }
+
+    /// Locks the shard's row against being taken over until the transaction ends.
+    async fn hold(
+        &self,
+        connection: &mut PgConnection,
+        lease: &Lease,
+    ) -> Result<(), CheckpointError> {
+        let held = sqlx::query_scalar!(
+            r#"select 1 as "held!" from es.projections
+               where name = $1 and version = $2 and shard = $3 and lease_epoch = $4 for update"#,
+            self.name(),
+            self.version(),
+            lease.shard,
+            lease.epoch
+        )
+        .fetch_optional(connection)
+        .await
+        .map_err(|source| self.parking(source))?;
+        held.map(drop).ok_or_else(|| self.fenced())
+    }
+
+    fn parking(&self, source: sqlx::Error) -> CheckpointError {
+        CheckpointError::Park {
+            name: self.name().to_owned(),
+            source,
+        }
+    }
+
+    fn fenced(&self) -> CheckpointError {
+        CheckpointError::Fenced {
+            name: self.name().to_owned(),
+        }
+    }
+}
+
+/// Dead letters as an operator works on them. Needs a pool as [`crate::Role::Projector`].
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    pool: PgPool,
+}
+
+/// Why an operator's wish could not be met.
+#[derive(Debug, thiserror::Error)]
+pub enum DeadLetterError {
+    #[error("could not read dead letters")]
+    Read(#[source] sqlx::Error),
+    #[error("could not note what is to become of a dead letter")]
+    Decide(#[source] sqlx::Error),
+    #[error("no event of {name} waits at position {position}")]
+    NotWaiting { name: String, position: i64 },
+    #[error("no key of {name} waits")]
+    NothingWaits { name: String },
+}
+
+impl DeadLetters {
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Those that wait, or all that ever did, in order.
+    pub async fn list(&self, name: Option<&str>, all: bool) -> Result<Vec<DeadLetter>, DeadLetterError> {
+        sqlx::query_as!(
+            DeadLetter,
+            "select name, version, position, bucket, error, attempts, parked_at, projected_at, discarded_at,
+                    discarded_by, reason
+             from es.dead_letters
+             where ($1::text is null or name = $1) and ($2 or (projected_at is null and discarded_at is null))
+             order by name, version, position",
+            name,
+            all
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(DeadLetterError::Read)
+    }
+
+    /// Asks whoever holds the shards to try again what waits: everything of the projection, or one key. Answers how many
+    /// keys were asked for.
+    pub async fn retry(&self, name: &str, position: Option<i64>) -> Result<u64, DeadLetterError> {
+        let asked = sqlx::query!(
+            "update es.parked_keys k set retry = true
+             where k.name = $1 and ($2::bigint is null or exists (
+               select from es.dead_letters d
+               where d.name = k.name and d.version = k.version and d.bucket = k.bucket and d.position = $2))",
+            name,
+            position
+        )
+        .execute(&self.pool)
+        .await
+        .map_err(DeadLetterError::Decide)?;
+        match (asked.rows_affected(), position) {
+            (0, Some(position)) => Err(DeadLetterError::NotWaiting {
+                name: name.to_owned(),
+                position,
+            }),
+            (0, None) => Err(DeadLetterError::NothingWaits {
+                name: name.to_owned(),
+            }),
+            (keys, _) => Ok(keys),
+        }
+    }
+
+    /// Leaves an event out of a projection for good, and asks for what waits behind it. The event itself stays in the log.
+    pub async fn discard(
+        &self,
+        name: &str,
+        position: i64,
+        by: &str,
+        reason: &str,
+    ) -> Result<(), DeadLetterError> {
+        let mut tx = self.pool.begin().await.map_err(DeadLetterError::Decide)?;
+        let discarded = sqlx::query!(
+            "update es.dead_letters set discarded_at = clock_timestamp(), discarded_by = $3, reason = $4
+             where name = $1 and position = $2 and projected_at is null and discarded_at is null",
+            name,
+            position,
+            by,
+            reason
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(DeadLetterError::Decide)?;
+        if discarded.rows_affected() == 0 {
+            return Err(DeadLetterError::NotWaiting {
+                name: name.to_owned(),
+                position,
+            });
+        }
+        sqlx::query!(
+            "update es.parked_keys k set retry = true from es.dead_letters d
+             where d.name = $1 and d.position = $2 and k.name = d.name and k.version = d.version
+               and k.bucket = d.bucket",
+            name,
+            position
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(DeadLetterError::Decide)?;
+        tx.commit().await.map_err(DeadLetterError::Decide)
+    }
+}
