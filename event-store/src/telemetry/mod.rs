@@ -2,6 +2,7 @@
 
 mod log;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -14,7 +15,7 @@ pub use self::log::{TelemetryEvent, TelemetryLog};
 use crate::append::{AppendError, Failure, failure};
 use crate::bucket::Bucket;
 use crate::feed::Log as _;
-use crate::lane::{Flush, Lane, LaneError, Limits};
+use crate::lane::{Access, Flush, Lane, LaneError, Limits};
 use crate::pool::{ANSWER_WITHIN, not_answered};
 
 /// An event to collect.
@@ -50,8 +51,9 @@ impl TelemetryLane {
     /// `pool` is made by [`crate::connect_lane`].
     pub fn start(pool: PgPool, log: &TelemetryLog) -> Self {
         let limits = Limits {
-            waiting_max: 1024,
-            waiting_weight_max: 50_000,
+            held_max: 2048,
+            held_weight_max: 100_000,
+            parties_min: 4,
             items_max: 256,
             weight_max: 8_000,
             calls_max: 2,
@@ -87,10 +89,15 @@ struct CollectFlush {
 impl Flush for CollectFlush {
     type Item = Vec<NewTelemetry>;
     type Reply = Result<Collected, AppendError>;
-    type Key = ();
+    type Key = Infallible;
 
-    fn keys(_: &Self::Item) -> Vec<()> {
+    fn keys(_: &Self::Item) -> Vec<(Infallible, Access)> {
         Vec::new()
+    }
+
+    /// A page is one shop's, so the first event speaks for its batch.
+    fn party(item: &Self::Item) -> Uuid {
+        item.first().map_or(Uuid::nil(), |event| event.tenant)
     }
 
     fn weight(item: &Self::Item) -> usize {
