@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::call::Call;
 use crate::error::CommandError;
-use crate::executor::{Committed, Executor};
+use crate::executor::{Claim, Committed, Executor};
 use crate::secrets::Secrets;
 use crate::site::Sites;
 
@@ -129,7 +129,7 @@ impl Activities {
             at: call.at,
         };
         self.executor
-            .execute::<Activity>(call, site_id.into(), id.into(), command)
+            .execute_new::<Activity>(call, site_id.into(), id.into(), command, Claim::default())
             .await
     }
 }

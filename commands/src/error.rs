@@ -16,6 +16,9 @@ pub enum CommandError {
     VersionMismatch { actual: i64 },
     #[error("the key was used for another request")]
     KeyReused,
+    /// Another aggregate has what the command claims. Which one and whose is told to nobody.
+    #[error("taken by another aggregate")]
+    Taken,
     #[error("others kept changing the aggregate")]
     Contended,
     #[error("too many commands wait already")]
@@ -50,6 +53,7 @@ impl From<AppendError> for CommandError {
         match error {
             // The executor decides a conflict again; whoever does not is out of luck once.
             AppendError::Conflict { .. } => Self::Contended,
+            AppendError::ConditionFailed { .. } => Self::Taken,
             AppendError::KeyReused => Self::KeyReused,
             AppendError::NotFound => Self::NotFound,
             AppendError::Overloaded => Self::Overloaded,

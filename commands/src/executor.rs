@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use domain::DomainError;
-use event_store::{Append, AppendError, Appended, Loaded, Store, StreamId, Token};
+use event_store::{Append, AppendError, Appended, Excluded, Loaded, Store, StreamId, Tag, Token};
 use uuid::Uuid;
 
 use crate::cache::AggregateCache;
@@ -44,6 +44,16 @@ struct Target {
     owner: Uuid,
     id: Uuid,
     stream: StreamId,
+    claim: Claim,
+}
+
+/// What a command takes for its aggregate alone, across streams.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claim {
+    /// On every event of the command.
+    pub(crate) tags: Vec<Tag>,
+    /// What must not have happened. Where it has, the command is refused with [`CommandError::Taken`].
+    pub(crate) excluded: Vec<Excluded>,
 }
 
 /// How one attempt ended.
@@ -66,7 +76,7 @@ impl Turns {
     }
 }
 
-/// An aggregate, and whether it was read in this attempt.
+/// An aggregate, and whether it was read in this attempt; else it is from the cache, or only thought to be absent.
 struct Current<A> {
     loaded: Arc<Loaded<A>>,
     fresh: bool,
@@ -97,19 +107,66 @@ impl Executor {
         A::Event: 'static,
         A::Error: DomainError,
     {
-        let tenant = Uuid::from(call.account);
+        let target = Target::new::<A>(call, owner, id, Claim::default());
+        self.run::<A>(call, &target, command).await
+    }
+
+    /// Runs a command that, as a rule, makes the aggregate that it names. Where the cache does not know better, nothing is
+    /// read first: the lane itself looks at the command's key and at the stream. Whatever comes of it but success is
+    /// decided once more, with reading.
+    pub(crate) async fn execute_new<A>(
+        &self,
+        call: &Call,
+        owner: Uuid,
+        id: Uuid,
+        command: A::Command,
+        claim: Claim,
+    ) -> Result<Committed, CommandError>
+    where
+        A: Aggregate<Services = ()> + Clone + 'static,
+        A::Command: Clone + Send + Sync,
+        A::Event: 'static,
+        A::Error: DomainError,
+    {
+        let target = Target::new::<A>(call, owner, id, claim);
+        let cached = self
+            .cache
+            .get::<A>(target.tenant, &target.stream.aggregate_id);
+        if cached.is_none() {
+            let absent = Current {
+                loaded: Arc::new(Loaded::<A>::absent()),
+                fresh: false,
+            };
+            match self
+                .attempt_on(call, &target, command.clone(), absent)
+                .await
+            {
+                Ok(Attempt::Done(committed)) => return Ok(committed),
+                Ok(Attempt::Again | Attempt::Denied(_)) => {}
+                // Not to be sent, because a value is refused: the command may have been done when it was not.
+                Err(CommandError::Internal(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.run::<A>(call, &target, command).await
+    }
+
+    async fn run<A>(
+        &self,
+        call: &Call,
+        target: &Target,
+        command: A::Command,
+    ) -> Result<Committed, CommandError>
+    where
+        A: Aggregate<Services = ()> + Clone + 'static,
+        A::Command: Clone + Send + Sync,
+        A::Event: 'static,
+        A::Error: DomainError,
+    {
+        let tenant = target.tenant;
         if let Some(committed) = self.find_done(tenant, call.key.as_ref()).await? {
             return Ok(committed);
         }
-        let target = Target {
-            tenant,
-            owner,
-            id,
-            stream: StreamId {
-                aggregate_type: A::TYPE.to_owned(),
-                aggregate_id: id.to_string(),
-            },
-        };
         let mut turn = None;
         for attempt in 0..DECISIONS_MAX {
             // Whoever was too late once takes turns with the others of this process, so that all get through.
@@ -117,8 +174,11 @@ impl Executor {
                 turn = Some(self.turns.take(&target.stream).await);
             }
             let fresh = turn.is_some();
+            let current = self
+                .current::<A>(tenant, &target.stream.aggregate_id, fresh)
+                .await?;
             match self
-                .attempt::<A>(call, &target, command.clone(), fresh)
+                .attempt_on(call, target, command.clone(), current)
                 .await?
             {
                 Attempt::Done(committed) => return Ok(committed),
@@ -129,21 +189,18 @@ impl Executor {
         self.deny(call, tenant, CommandError::Contended).await
     }
 
-    /// Decides once, on the cached aggregate where it need not be fresh.
-    async fn attempt<A>(
+    /// Decides once, and appends what is decided.
+    async fn attempt_on<A>(
         &self,
         call: &Call,
         target: &Target,
         command: A::Command,
-        fresh: bool,
+        current: Current<A>,
     ) -> Result<Attempt, CommandError>
     where
         A: Aggregate<Services = ()> + Clone + 'static,
         A::Error: DomainError,
     {
-        let current = self
-            .current::<A>(target.tenant, &target.stream.aggregate_id, fresh)
-            .await?;
         let loaded = &current.loaded;
         let actual = loaded.version;
         if call.if_match.is_some_and(|expected| expected != actual) {
@@ -165,6 +222,10 @@ impl Executor {
             let done = self.committed(target.id, actual, loaded.last_position);
             return self.confirm(&current, target, Attempt::Done(done)).await;
         }
+        let mut encoded = event_store::encode(&events)?;
+        for event in &mut encoded {
+            event.tags.clone_from(&target.claim.tags);
+        }
         let append = Append {
             tenant: target.tenant,
             stream: target.stream.clone(),
@@ -172,7 +233,13 @@ impl Executor {
             expected: actual,
             origin: call.origin(),
             request_hash: call.key.map(|key| key.request_hash()),
-            events: event_store::encode(&events)?,
+            // Where the wanted state is there already, the claim was made by what made it so.
+            excluded: if encoded.is_empty() {
+                Vec::new()
+            } else {
+                target.claim.excluded.clone()
+            },
+            events: encoded,
         };
         match self.store.append(append).await {
             Ok(appended) => {
@@ -313,6 +380,10 @@ impl Executor {
         if current.fresh {
             return Ok(decision);
         }
+        // Nothing of it is known yet.
+        if current.loaded.version == 0 {
+            return Ok(Attempt::Again);
+        }
         let head = self.store.streams().head(&target.stream).await?;
         if head.is_some_and(|head| head.version == current.loaded.version) {
             Ok(decision)
@@ -353,6 +424,21 @@ impl Executor {
             position: self.store.token(position),
             replayed: false,
             changed: false,
+        }
+    }
+}
+
+impl Target {
+    fn new<A: Aggregate>(call: &Call, owner: Uuid, id: Uuid, claim: Claim) -> Self {
+        Self {
+            tenant: call.account.into(),
+            owner,
+            id,
+            stream: StreamId {
+                aggregate_type: A::TYPE.to_owned(),
+                aggregate_id: id.to_string(),
+            },
+            claim,
         }
     }
 }

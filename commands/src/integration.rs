@@ -5,7 +5,7 @@ use domain::{AccountId, Hostname, IntegrationId, Pii, SiteId, WebhookSecret};
 
 use crate::call::Call;
 use crate::error::CommandError;
-use crate::executor::{Committed, Executor};
+use crate::executor::{Claim, Committed, Executor};
 use crate::secrets::Secrets;
 use crate::site::Sites;
 
@@ -49,7 +49,7 @@ impl Integrations {
             at: call.at,
         };
         self.executor
-            .execute::<Integration>(call, site_id.into(), id, command)
+            .execute_new::<Integration>(call, site_id.into(), id, command, Claim::default())
             .await
     }
 

@@ -5,7 +5,7 @@ use domain::{MessageTemplate, NotificationId, NotificationName, SiteId};
 
 use crate::call::Call;
 use crate::error::CommandError;
-use crate::executor::{Committed, Executor};
+use crate::executor::{Claim, Committed, Executor};
 use crate::site::Sites;
 
 #[derive(Clone)]
@@ -41,7 +41,13 @@ impl Notifications {
             at: call.at,
         };
         self.executor
-            .execute::<Notification>(call, site_id.into(), call.new_id(), command)
+            .execute_new::<Notification>(
+                call,
+                site_id.into(),
+                call.new_id(),
+                command,
+                Claim::default(),
+            )
             .await
     }
 

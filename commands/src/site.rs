@@ -1,15 +1,18 @@
 //! Sites: everything else of a merchant hangs on one.
 
-use domain::site::{Site, SiteCommand, SiteSettings};
+use domain::site::{Site, SiteCommand, SiteError, SiteEvent, SiteSettings};
 use domain::{AccountId, EmbedKey, Hostname, SiteId, SiteName};
+use event_store::{Excluded, Tag};
 
 use crate::call::Call;
 use crate::error::CommandError;
-use crate::executor::{Committed, Executor};
+use crate::executor::{Claim, Committed, Executor};
 use crate::secrets::Secrets;
 
 /// How often settings are merged before the caller is told that others keep changing them.
 const MERGES_MAX: usize = 16;
+/// Stored, hashed with the domain; never rename.
+const DOMAIN_TAG: &str = "site_domain";
 /// The version of no site: lets a repeated command find its result, and refuses every other one.
 const NO_VERSION: i64 = -1;
 
@@ -26,6 +29,24 @@ pub struct NewSite {
     pub domain: Hostname,
 }
 
+/// A domain belongs to one site, across all accounts, except for the name by which everybody calls his own machine. Nothing
+/// gives a domain back yet.
+fn claim_of(domain: &Hostname) -> Claim {
+    if domain.is_local() {
+        return Claim::default();
+    }
+    let tag = Tag::new(DOMAIN_TAG, domain.as_str());
+    Claim {
+        tags: vec![tag.clone()],
+        excluded: vec![Excluded {
+            tag,
+            also: Vec::new(),
+            types: vec![SiteEvent::REGISTERED.to_owned()],
+            after: 0,
+        }],
+    }
+}
+
 impl Sites {
     pub(crate) fn new(executor: Executor, secrets: Secrets) -> Self {
         Self { executor, secrets }
@@ -33,6 +54,7 @@ impl Sites {
 
     pub async fn register(&self, call: &Call, site: NewSite) -> Result<Committed, CommandError> {
         let id = SiteId::from(call.new_id());
+        let claim = claim_of(&site.domain);
         let command = SiteCommand::Register {
             account_id: call.account,
             name: site.name,
@@ -41,8 +63,12 @@ impl Sites {
             at: call.at,
         };
         self.executor
-            .execute::<Site>(call, id.into(), id.into(), command)
+            .execute_new::<Site>(call, id.into(), id.into(), command, claim)
             .await
+            .map_err(|error| match error {
+                CommandError::Taken => CommandError::Refused(Box::new(SiteError::DomainTaken)),
+                other => other,
+            })
     }
 
     pub async fn change(

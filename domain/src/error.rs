@@ -16,6 +16,8 @@ pub enum ErrorKind {
     NotFound,
     /// The thing is there, and its state stands in the way.
     Conflict,
+    /// What is asked for is another's. Whose is not said.
+    Taken,
     /// A value is not acceptable, whatever the state.
     Invalid,
 }

@@ -39,11 +39,13 @@ impl DomainError for HostnameError {
     }
 }
 
+const LOCAL: &str = "localhost";
+
 impl Hostname {
     /// Trims, lower-cases and checks.
     pub fn parse(raw: &str) -> Result<Self, HostnameError> {
         let host = raw.trim().to_ascii_lowercase();
-        if host == "localhost" {
+        if host == LOCAL {
             return Ok(Self(host));
         }
         if host.len() > 253 {
@@ -55,6 +57,11 @@ impl Hostname {
             return Err(HostnameError::Address);
         }
         Ok(Self(host))
+    }
+
+    /// Whether everybody calls his own machine by it.
+    pub fn is_local(&self) -> bool {
+        self.0 == LOCAL
     }
 }
 

@@ -20,6 +20,17 @@ pub struct Loaded<A> {
     pub last_position: i64,
 }
 
+impl<A: Default> Loaded<A> {
+    /// What a stream without events folds to.
+    pub fn absent() -> Self {
+        Self {
+            aggregate: A::default(),
+            version: 0,
+            last_position: 0,
+        }
+    }
+}
+
 impl Streams {
     /// Folds the stream, personal data opened. A stream of another tenant is not found; one without events is a
     /// default aggregate at version 0.
@@ -28,11 +39,7 @@ impl Streams {
         tenant: Uuid,
         aggregate_id: &str,
     ) -> Result<Loaded<A>, StoreError> {
-        let mut loaded = Loaded {
-            aggregate: A::default(),
-            version: 0,
-            last_position: 0,
-        };
+        let mut loaded = Loaded::<A>::absent();
         for event in self.events_after(&stream::<A>(aggregate_id), 0).await? {
             if event.tenant != tenant {
                 return Err(StoreError::NotFound);
@@ -86,6 +93,7 @@ fn encode_one<E: DomainEvent>(event: &E) -> Result<NewEvent, StoreError> {
                 event_version: event.event_version(),
                 event_type,
                 payload,
+                tags: Vec::new(),
             }),
             _ => Err(StoreError::Encode { event_type }),
         },
@@ -221,6 +229,7 @@ impl<A: Aggregate> EventStore<A> for AggregateStore<A> {
                     .collect(),
             },
             request_hash: None,
+            excluded: Vec::new(),
             events: encode(&events).map_err(load_failed)?,
         };
         if !append.events.is_empty() {

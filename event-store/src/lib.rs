@@ -18,7 +18,7 @@ mod telemetry;
 mod token;
 pub mod vault;
 
-pub use append::{Append, AppendError, Appended, NewEvent, Origin};
+pub use append::{Append, AppendError, Appended, Excluded, NewEvent, Origin, Tag, TagKey};
 pub use bucket::{BUCKETS, Bucket, SHARDS, Shard};
 pub use checkpoint::{CheckpointError, Checkpoints, Intent, ProjectionStatus};
 pub use cqrs::{AggregateStore, Loaded, Scope, encode};

@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::append::{self, Append, AppendError, AppendLane, Appended};
+use crate::append::{self, Append, AppendError, AppendLane, Appended, TagKey};
 use crate::bucket::Bucket;
 use crate::token::{LogName, Token};
 use crate::vault::{Vault, VaultError};
@@ -106,16 +106,18 @@ pub struct Streams {
 pub struct Store {
     streams: Streams,
     lane: AppendLane,
+    tags: TagKey,
     incarnation: Uuid,
 }
 
 impl Store {
     /// `lane` is a pool of the lane's own, made by [`crate::connect_lane`], so that loads never starve it.
-    pub async fn open(lane: PgPool, streams: Streams) -> Result<Self, StoreError> {
+    pub async fn open(lane: PgPool, streams: Streams, tags: TagKey) -> Result<Self, StoreError> {
         let incarnation = incarnation(&streams.pool, LogName::Events).await?;
         Ok(Self {
             streams,
             lane: append::start(lane, incarnation),
+            tags,
             incarnation,
         })
     }
@@ -128,7 +130,7 @@ impl Store {
                 .seal(append.tenant, event.id, &mut event.payload)
                 .await?;
         }
-        append::append(&self.lane, append).await
+        append::append(&self.lane, &self.tags, append).await
     }
 
     /// The stored result of a command, if it was accepted before.

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use commands::{Commands, Telemetry};
 use event_store::vault::Vault;
-use event_store::{Role, Store, Streams, TelemetryLane, TelemetryLog, connect, connect_lane};
+use event_store::{Role, Store, Streams, TagKey, TelemetryLane, TelemetryLog, connect, connect_lane};
 
 use crate::config::Connections;
 use crate::secrets::Secrets;
@@ -20,7 +20,7 @@ pub async fn open(connections: &Connections, secrets: &Secrets) -> Result<Comman
         vault(connections, secrets).await?,
         domain::upcasters(),
     );
-    let store = Store::open(connect_lane(url)?, streams)
+    let store = Store::open(connect_lane(url)?, streams, TagKey::of(&secrets.provider))
         .await
         .context("could not open the event store; was the database migrated?")?;
     let telemetry_log = TelemetryLog::open(pool)

@@ -1,10 +1,11 @@
 //! The append lane against a real Postgres.
 
-use event_store::{AppendError, EventLog, Log as _, Role};
+use event_store::{Append, AppendError, Appended, EventLog, Log as _, Role};
 use futures::future::join_all;
 use serde_json::json;
 use sqlx::Executor as _;
 use tests::World;
+use uuid::Uuid;
 
 use crate::support::{OTHER_TENANT, append, event, keyed, stream};
 
@@ -152,6 +153,112 @@ async fn a_value_that_the_database_refuses_costs_its_own_command_only() {
     }
     let log = EventLog::open(world.pool(Role::Projector)).await.unwrap();
     assert_eq!(log.head().await.unwrap().0, 39);
+}
+
+/// What a command meets, and what it is told. Each row alone in its call (`es.append_one`) and beside another
+/// (`es.append`): the two have the same rules.
+#[tokio::test]
+async fn a_command_is_told_the_same_alone_and_in_company() {
+    let world = World::new().await;
+    let store = world.store().await;
+    for company in [false, true] {
+        let s = format!("s-{company}");
+        let key = |n: u128| n + 100 * u128::from(company);
+        let other = |id: &str| format!("{id}-{company}");
+        let send = async |append: Append| {
+            if !company {
+                return store.append(append).await;
+            }
+            // While the first is in flight the others gather, so that some of them are not alone.
+            let crowd = (0..8)
+                .map(|n| store.append(self::append(&format!("crowd-{}-{n}", Uuid::now_v7()))));
+            tokio::join!(join_all(crowd), store.append(append)).1
+        };
+        let of_version = |expected: i64, append: Append| Append { expected, ..append };
+        let done = |result: Result<Appended, AppendError>| {
+            let appended = result.unwrap();
+            (appended.aggregate_id, appended.version, appended.replayed)
+        };
+
+        let mut several = keyed(append(&s), key(1), 1);
+        several
+            .events
+            .extend([event(json!({ "n": 2 })), event(json!({ "n": 3 }))]);
+        assert_eq!(done(send(several.clone()).await), (s.clone(), 3, false));
+        assert_eq!(done(send(several.clone()).await), (s.clone(), 3, true));
+        let reused = send(keyed(append(&other("other")), key(1), 2)).await;
+        assert!(matches!(reused, Err(AppendError::KeyReused)), "{reused:?}");
+        let mut foreign = append(&s);
+        foreign.tenant = OTHER_TENANT;
+        let not_found = send(foreign).await;
+        assert!(
+            matches!(not_found, Err(AppendError::NotFound)),
+            "{not_found:?}"
+        );
+        let conflict = send(of_version(2, append(&s))).await;
+        assert!(
+            matches!(conflict, Err(AppendError::Conflict { actual: 3 })),
+            "{conflict:?}"
+        );
+        let absent = send(of_version(1, append(&other("absent")))).await;
+        assert!(
+            matches!(absent, Err(AppendError::Conflict { actual: 0 })),
+            "{absent:?}"
+        );
+        let mut empty = keyed(of_version(3, append(&s)), key(2), 1);
+        empty.events.clear();
+        assert_eq!(done(send(empty.clone()).await), (s.clone(), 3, false));
+        assert_eq!(done(send(empty).await), (s.clone(), 3, true));
+        let mut absent = keyed(append(&other("empty")), key(3), 1);
+        absent.events.clear();
+        assert_eq!(done(send(absent).await), (other("empty"), 0, false));
+        assert_eq!(
+            done(send(of_version(3, append(&s))).await),
+            (s.clone(), 4, false)
+        );
+        sqlx::query("update es.streams set status = 1 where aggregate_id = $1")
+            .bind(&s)
+            .execute(&mut world.owner().await)
+            .await
+            .unwrap();
+        let closed = send(of_version(4, append(&s))).await;
+        assert!(matches!(closed, Err(AppendError::Closed)), "{closed:?}");
+        assert_eq!(done(send(several).await), (s.clone(), 3, true));
+    }
+    let log = EventLog::open(world.pool(Role::Projector)).await.unwrap();
+    let events = log.read(0, 10_000).await.unwrap();
+    assert!(
+        events
+            .iter()
+            .zip(1..)
+            .all(|(event, position)| event.position == position)
+    );
+    let streams: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+        "select aggregate_id, version, first_position, last_position from es.streams",
+    )
+    .fetch_all(&mut world.owner().await)
+    .await
+    .unwrap();
+    for (id, version, first, last) in streams {
+        let of_stream: Vec<_> = events
+            .iter()
+            .filter(|event| event.stream.aggregate_id == id)
+            .collect();
+        assert!(
+            of_stream
+                .iter()
+                .zip(1..)
+                .all(|(event, sequence)| event.sequence == sequence)
+        );
+        assert_eq!(of_stream.len() as i64, version);
+        assert_eq!(
+            (
+                of_stream[0].position,
+                of_stream[of_stream.len() - 1].position
+            ),
+            (first, last)
+        );
+    }
 }
 
 #[tokio::test]

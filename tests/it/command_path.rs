@@ -12,7 +12,7 @@ use tests::World;
 use tests::proxy::{Proxy, split_address};
 use uuid::Uuid;
 
-use crate::support::{TENANT, append, stream};
+use crate::support::{TENANT, append, stream, tag_key};
 
 /// A process of the platform, as far as commands go.
 async fn commands(world: &World) -> Commands {
@@ -434,7 +434,7 @@ async fn database_gone_is_told_as_unavailable_and_nothing_is_there() {
     let unreachable = through("127.0.0.1:1".parse().unwrap());
     let streams = world.store().await.streams().clone();
     let lane = event_store::connect_lane(&unreachable).unwrap();
-    let store = Store::open(lane, streams).await.unwrap();
+    let store = Store::open(lane, streams, tag_key()).await.unwrap();
     let refused = store.append(append("s")).await;
     assert!(
         matches!(refused, Err(event_store::AppendError::Unavailable(_))),
@@ -449,5 +449,5 @@ async fn store_behind_proxy(world: &World) -> (Store, Proxy) {
     let proxy = Proxy::start(server).await.unwrap();
     let streams = world.store().await.streams().clone();
     let lane = event_store::connect_lane(&through(proxy.address)).unwrap();
-    (Store::open(lane, streams).await.unwrap(), proxy)
+    (Store::open(lane, streams, tag_key()).await.unwrap(), proxy)
 }

@@ -146,6 +146,7 @@ fn append(
             metadata: json!({ "request_id": "golden", "source": "shopify" }),
         },
         request_hash,
+        excluded: Vec::new(),
         events,
     }
 }

@@ -205,7 +205,7 @@ async fn a_read_sees_the_command_whose_position_it_carries() {
         let site = it
             .post(
                 "/v1/sites",
-                json!({ "name": name, "domain": "shop.example.com" }),
+                json!({ "name": name, "domain": format!("s{n}.example.com") }),
             )
             .await
             .is(201);
@@ -242,7 +242,7 @@ async fn lists_are_read_page_by_page_without_loss_or_repeat() {
     for n in 0..7 {
         it.post(
             "/v1/sites",
-            json!({ "name": format!("S{n}"), "domain": "shop.example.com" }),
+            json!({ "name": format!("S{n}"), "domain": format!("s{n}.example.com") }),
         )
         .await
         .is(201);

@@ -4,9 +4,11 @@
 
 mod append;
 mod bad_input;
+mod boundaries;
 mod command_path;
 mod crate_graph;
 mod demo;
+mod domains;
 mod engines_down;
 mod faults;
 mod feed;

@@ -128,11 +128,9 @@ impl Served {
 
     /// A site with a connected shop and a published notification.
     pub(crate) async fn shop(&self) -> Shop {
+        let domain = format!("{}.example.com", Uuid::now_v7().simple());
         let site = self
-            .post(
-                "/v1/sites",
-                json!({ "name": "Trail", "domain": "shop.example.com" }),
-            )
+            .post("/v1/sites", json!({ "name": "Trail", "domain": domain }))
             .await;
         let site_id = site.body["id"].as_str().unwrap().to_owned();
         let path = format!("/v1/sites/{site_id}");

@@ -1,6 +1,6 @@
 //! Valid values, which a test then changes.
 
-use event_store::{Append, NewEvent, Origin, StreamId};
+use event_store::{Append, NewEvent, Origin, StreamId, TagKey};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -30,6 +30,7 @@ pub(crate) fn append(id: &str) -> Append {
             metadata: json!({ "source": "test" }),
         },
         request_hash: None,
+        excluded: Vec::new(),
         events: vec![event(json!({ "n": 1 }))],
     }
 }
@@ -40,7 +41,12 @@ pub(crate) fn event(payload: Value) -> NewEvent {
         event_type: "thing.happened".to_owned(),
         event_version: "1".to_owned(),
         payload,
+        tags: Vec::new(),
     }
+}
+
+pub(crate) fn tag_key() -> TagKey {
+    TagKey::new([3; 32])
 }
 
 /// The same command under a client's key.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use event_store::vault::{LocalKeyFile, Vault};
-use event_store::{Role, Store, Streams, TelemetryLane, TelemetryLog, connect, connect_lane};
+use event_store::{
+    Role, Store, Streams, TagKey, TelemetryLane, TelemetryLog, connect, connect_lane,
+};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -113,7 +115,8 @@ pub async fn open_store(database_url: &str, keys_url: &str, key_file: &Path) -> 
         vault(keys_url, key_file)?,
         domain::upcasters(),
     );
-    Ok(Store::open(connect_lane(database_url)?, streams).await?)
+    let tags = TagKey::of(&LocalKeyFile::open_or_create(key_file)?);
+    Ok(Store::open(connect_lane(database_url)?, streams, tags).await?)
 }
 
 fn vault(keys_url: &str, key_file: &Path) -> Result<Vault> {

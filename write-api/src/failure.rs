@@ -48,6 +48,7 @@ impl From<CommandError> for Failure {
                     .detail(format!("the resource is at version \"v{actual}\""))
             }
             CommandError::KeyReused => ProblemKind::IdempotencyKeyReused.into(),
+            CommandError::Taken => ProblemKind::Taken.into(),
             CommandError::Contended => Problem::new(ProblemKind::Conflict)
                 .code("contended")
                 .detail("others keep changing the resource")
@@ -64,6 +65,7 @@ fn refused(refusal: &dyn DomainError) -> Problem {
     let kind = match refusal.kind() {
         ErrorKind::NotFound => return ProblemKind::NotFound.into(),
         ErrorKind::Conflict => ProblemKind::Conflict,
+        ErrorKind::Taken => ProblemKind::Taken,
         ErrorKind::Invalid => ProblemKind::InvalidBody,
     };
     Problem::new(kind)
@@ -103,6 +105,13 @@ mod tests {
                 409,
                 "conflict",
                 Some("notification_paused"),
+                None,
+            ),
+            (
+                refusal(SiteError::DomainTaken),
+                409,
+                "taken",
+                Some("site_domain_taken"),
                 None,
             ),
             (

@@ -6,6 +6,8 @@ pub enum SiteError {
     NotRegistered,
     #[error("This site is already registered with other details.")]
     AlreadyRegistered,
+    #[error("This domain belongs to another site.")]
+    DomainTaken,
 }
 
 impl DomainError for SiteError {
@@ -13,6 +15,7 @@ impl DomainError for SiteError {
         match self {
             Self::NotRegistered => "site_not_registered",
             Self::AlreadyRegistered => "site_already_registered",
+            Self::DomainTaken => "site_domain_taken",
         }
     }
 
@@ -20,6 +23,7 @@ impl DomainError for SiteError {
         match self {
             Self::NotRegistered => ErrorKind::NotFound,
             Self::AlreadyRegistered => ErrorKind::Conflict,
+            Self::DomainTaken => ErrorKind::Taken,
         }
     }
 }

@@ -31,16 +31,18 @@ pub enum SiteEvent {
 }
 
 impl SiteEvent {
+    pub const REGISTERED: &'static str = "site.registered"; // stored; never rename
+
     /// Every stored event type of this aggregate.
     pub const TYPES: &'static [&'static str] =
-        &["site.registered", "site.renamed", "site.settings_changed"];
+        &[Self::REGISTERED, "site.renamed", "site.settings_changed"];
 }
 
 impl DomainEvent for SiteEvent {
     fn event_type(&self) -> String {
         // stored; never rename
         match self {
-            Self::Registered { .. } => "site.registered",
+            Self::Registered { .. } => Self::REGISTERED,
             Self::Renamed { .. } => "site.renamed",
             Self::SettingsChanged { .. } => "site.settings_changed",
         }

@@ -1,15 +1,16 @@
-//! One call of `es.append` for many commands, and what is done when it fails.
+//! One call of `es.append` for many commands, or of `es.append_one` for one, and what is done when it fails.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Append, AppendError, Appended};
+use super::sealed::{Sealed, SealedEvent};
+use super::{AppendError, Appended};
 use crate::pool::{ANSWER_WITHIN, not_answered};
 
 /// How often a lost connection is followed up before the caller is told, and the pause before each further try.
@@ -41,7 +42,7 @@ impl AppendFlush {
         Self { pool, incarnation }
     }
 
-    pub(super) async fn append_all(&self, items: &[Append]) -> Vec<Outcome> {
+    pub(super) async fn append_all(&self, items: &[Sealed]) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = items.iter().map(|_| None).collect();
         let all: Range<usize> = 0..items.len();
         let mut open = vec![all];
@@ -86,7 +87,7 @@ impl AppendFlush {
 
     /// After a lost connection: looks at what stands at the expected sequence before sending again, and again where the
     /// second sending finds the stream moved, since the first may have been committed in between.
-    async fn resolve(&self, item: &Append) -> Outcome {
+    async fn resolve(&self, item: &Sealed) -> Outcome {
         let mut last = sqlx::Error::PoolTimedOut;
         for attempt in 0..RESOLVE_ATTEMPTS {
             if attempt > 0 {
@@ -106,7 +107,7 @@ impl AppendFlush {
         Err(AppendError::Unavailable(Arc::new(last)))
     }
 
-    async fn find_or_call(&self, item: &Append) -> Result<Outcome, sqlx::Error> {
+    async fn find_or_call(&self, item: &Sealed) -> Result<Outcome, sqlx::Error> {
         if let Some(appended) = self.find(item).await? {
             return Ok(Ok(appended));
         }
@@ -122,7 +123,7 @@ impl AppendFlush {
     }
 
     /// The command's last event, if it is in the log.
-    async fn find(&self, item: &Append) -> Result<Option<Appended>, sqlx::Error> {
+    async fn find(&self, item: &Sealed) -> Result<Option<Appended>, sqlx::Error> {
         let version = item.expected + item.events.len() as i64;
         let row = sqlx::query!(
             "select position from es.events
@@ -144,92 +145,174 @@ impl AppendFlush {
     }
 
     /// One statement, one lock hold, one fsync.
-    async fn call(&self, items: &[Append]) -> Result<Vec<Outcome>, sqlx::Error> {
-        let command = |read: fn(&Append) -> Uuid| items.iter().map(read).collect::<Vec<_>>();
-        let hashes: Vec<Option<Vec<u8>>> = items
-            .iter()
-            .map(|item| item.request_hash.map(|hash| hash.to_vec()))
-            .collect();
-        let types: Vec<&str> = items
-            .iter()
-            .map(|item| &*item.stream.aggregate_type)
-            .collect();
-        let aggregates: Vec<&str> = items
-            .iter()
-            .map(|item| &*item.stream.aggregate_id)
-            .collect();
-        let buckets: Vec<i16> = items.iter().map(|item| item.bucket().as_i16()).collect();
-        let expected: Vec<i64> = items.iter().map(|item| item.expected).collect();
-        let actors: Vec<&str> = items.iter().map(|item| &*item.origin.actor).collect();
-        let causations: Vec<Option<Uuid>> =
-            items.iter().map(|item| item.origin.causation_id).collect();
-        let metadata: Vec<String> = items
-            .iter()
-            .map(|item| item.origin.metadata.to_string())
-            .collect();
-        let events = || {
-            items
-                .iter()
-                .zip(1i32..)
-                .flat_map(|(item, n)| item.events.iter().map(move |event| (n, event)))
-        };
-        let event_commands: Vec<i32> = events().map(|(n, _)| n).collect();
-        let event_ids: Vec<Uuid> = events().map(|(_, event)| event.id).collect();
-        let event_types: Vec<&str> = events().map(|(_, event)| &*event.event_type).collect();
-        let event_versions: Vec<&str> = events().map(|(_, event)| &*event.event_version).collect();
-        let payloads: Vec<String> = events()
-            .map(|(_, event)| event.payload.to_string())
-            .collect();
-
+    async fn call(&self, items: &[Sealed]) -> Result<Vec<Outcome>, sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
-        let called = sqlx::query_file!(
+        let called = async {
+            match items {
+                [item] if item.is_plain() => {
+                    let row = self.append_one(&mut connection, item).await?;
+                    Ok(vec![outcome(row)])
+                }
+                _ => {
+                    let rows = self.append_many(&mut connection, items).await?;
+                    Ok(rows.into_iter().map(outcome).collect())
+                }
+            }
+        };
+        match timeout(ANSWER_WITHIN, called).await {
+            Ok(answered) => answered,
+            Err(_) => Err(not_answered(connection)),
+        }
+    }
+
+    async fn append_one(
+        &self,
+        connection: &mut PgConnection,
+        item: &Sealed,
+    ) -> Result<Row, sqlx::Error> {
+        let events =
+            |read: fn(&SealedEvent) -> &str| item.events.iter().map(read).collect::<Vec<_>>();
+        let event_ids: Vec<Uuid> = item.events.iter().map(|event| event.id).collect();
+        sqlx::query_file_as!(
+            Row,
+            "sql/append_one.sql",
+            self.incarnation,
+            item.origin.command_id,
+            item.request_hash.as_ref().map(|hash| &hash[..]),
+            item.tenant,
+            item.stream.aggregate_type,
+            item.stream.aggregate_id,
+            item.bucket.as_i16(),
+            item.expected,
+            item.origin.actor,
+            item.origin.correlation_id,
+            item.origin.causation_id,
+            item.metadata,
+            &event_ids,
+            &events(|event| &event.event_type) as _,
+            &events(|event| &event.event_version) as _,
+            &events(|event| &event.payload) as _
+        )
+        .fetch_one(connection)
+        .await
+    }
+
+    async fn append_many(
+        &self,
+        connection: &mut PgConnection,
+        items: &[Sealed],
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        let ids = |read: fn(&Sealed) -> Uuid| items.iter().map(read).collect::<Vec<_>>();
+        let texts = |read: fn(&Sealed) -> &str| items.iter().map(read).collect::<Vec<_>>();
+        let hashes: Vec<_> = items
+            .iter()
+            .map(|item| item.request_hash.as_ref().map(|hash| &hash[..]))
+            .collect();
+        let buckets: Vec<i16> = items.iter().map(|item| item.bucket.as_i16()).collect();
+        let expected: Vec<i64> = items.iter().map(|item| item.expected).collect();
+        let counts: Vec<i32> = items.iter().map(|item| item.events.len() as i32).collect();
+        let causations: Vec<_> = items.iter().map(|item| item.origin.causation_id).collect();
+        let conditions: Vec<_> = items.iter().map(|item| item.condition.as_deref()).collect();
+
+        let mut events = Events::default();
+        for (item, command) in items.iter().zip(1..) {
+            for (event, nth) in item.events.iter().zip(1..) {
+                events.push(command, nth, event);
+            }
+        }
+        sqlx::query_file_as!(
+            Row,
             "sql/append.sql",
             self.incarnation,
-            &command(|item| item.origin.command_id),
+            &ids(|item| item.origin.command_id),
             &hashes as _,
-            &command(|item| item.tenant),
-            &types as _,
-            &aggregates as _,
+            &ids(|item| item.tenant),
+            &texts(|item| &item.stream.aggregate_type) as _,
+            &texts(|item| &item.stream.aggregate_id) as _,
             &buckets,
             &expected,
-            &actors as _,
-            &command(|item| item.origin.correlation_id),
+            &counts,
+            &texts(|item| &item.origin.actor) as _,
+            &ids(|item| item.origin.correlation_id),
             &causations as _,
-            &metadata,
-            &event_commands,
-            &event_ids,
-            &event_types as _,
-            &event_versions as _,
-            &payloads
+            &texts(|item| &item.metadata) as _,
+            &conditions as _,
+            &events.commands,
+            &events.nths,
+            &events.ids,
+            &events.types as _,
+            &events.versions as _,
+            &events.payloads as _,
+            &events.tag_commands,
+            &events.tag_nths,
+            &events.tags
         )
-        .fetch_all(&mut *connection);
-        let Ok(rows) = timeout(ANSWER_WITHIN, called).await else {
-            return Err(not_answered(connection));
-        };
-        let rows = rows?;
-        Ok(rows
-            .into_iter()
-            .map(|row| match &*row.status {
-                "ok" | "duplicate" => Ok(Appended {
-                    aggregate_id: row.aggregate_id,
-                    version: row.version,
-                    position: row.last_position,
-                    replayed: row.status == "duplicate",
-                }),
-                "key_reused" => Err(AppendError::KeyReused),
-                "not_found" => Err(AppendError::NotFound),
-                "closed" => Err(AppendError::Closed),
-                "conflict" => Err(AppendError::Conflict {
-                    actual: row.version,
-                }),
-                unknown => {
-                    let message = format!("es.append answered with status {unknown}");
-                    Err(AppendError::Unavailable(Arc::new(sqlx::Error::Protocol(
-                        message,
-                    ))))
-                }
-            })
-            .collect())
+        .fetch_all(connection)
+        .await
+    }
+}
+
+/// The events of a call, column by column, and their tags.
+#[derive(Default)]
+struct Events<'a> {
+    commands: Vec<i32>,
+    nths: Vec<i32>,
+    ids: Vec<Uuid>,
+    types: Vec<&'a str>,
+    versions: Vec<&'a str>,
+    payloads: Vec<&'a str>,
+    tag_commands: Vec<i32>,
+    tag_nths: Vec<i32>,
+    tags: Vec<Vec<u8>>,
+}
+
+impl<'a> Events<'a> {
+    fn push(&mut self, command: i32, nth: i32, event: &'a SealedEvent) {
+        self.commands.push(command);
+        self.nths.push(nth);
+        self.ids.push(event.id);
+        self.types.push(&event.event_type);
+        self.versions.push(&event.event_version);
+        self.payloads.push(&event.payload);
+        for tag in &event.tags {
+            self.tag_commands.push(command);
+            self.tag_nths.push(nth);
+            self.tags.push(tag.to_vec());
+        }
+    }
+}
+
+/// What either function answers for a command.
+struct Row {
+    status: String,
+    aggregate_id: String,
+    version: i64,
+    last_position: i64,
+}
+
+fn outcome(row: Row) -> Outcome {
+    match &*row.status {
+        "ok" | "duplicate" => Ok(Appended {
+            aggregate_id: row.aggregate_id,
+            version: row.version,
+            position: row.last_position,
+            replayed: row.status == "duplicate",
+        }),
+        "key_reused" => Err(AppendError::KeyReused),
+        "not_found" => Err(AppendError::NotFound),
+        "closed" => Err(AppendError::Closed),
+        "conflict" => Err(AppendError::Conflict {
+            actual: row.version,
+        }),
+        "condition" => Err(AppendError::ConditionFailed {
+            position: row.last_position,
+        }),
+        unknown => {
+            let message = format!("the append lane answered with status {unknown}");
+            Err(AppendError::Unavailable(Arc::new(sqlx::Error::Protocol(
+                message,
+            ))))
+        }
     }
 }
 

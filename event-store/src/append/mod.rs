@@ -1,6 +1,8 @@
 //! Appending: one command's events into one stream, through the lane that all commands of the process share.
 
+mod boundary;
 mod flush;
+mod sealed;
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,12 +10,13 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::bucket::Bucket;
-use crate::lane::{Flush, Lane, LaneError, Limits};
+use crate::lane::{Access, Flush, Lane, LaneError, Limits};
 use crate::store::StreamId;
 use crate::vault::VaultError;
+pub use boundary::{Excluded, Tag, TagKey};
 use flush::AppendFlush;
 pub(crate) use flush::{Failure, failure};
+use sealed::{Key, Sealed};
 
 /// An event that is to be appended. `payload` is an object; personal data in it stands in envelopes, sealed or not.
 #[derive(Clone)]
@@ -23,6 +26,8 @@ pub struct NewEvent {
     pub event_type: String,
     pub event_version: String,
     pub payload: Value,
+    /// What conditions of other commands may find it by.
+    pub tags: Vec<Tag>,
 }
 
 /// Without the payload, which holds personal data in the clear until it is sealed.
@@ -60,6 +65,8 @@ pub struct Append {
     pub origin: Origin,
     /// SHA-256 of the request, for a command with a client's key; its result is stored under the command id.
     pub request_hash: Option<[u8; 32]>,
+    /// Alternatives: if the log has an event that one of them describes, in whatever stream, nothing is appended.
+    pub excluded: Vec<Excluded>,
     pub events: Vec<NewEvent>,
 }
 
@@ -85,6 +92,8 @@ pub enum AppendError {
     NotFound,
     #[error("the stream is closed")]
     Closed,
+    #[error("the event at position {position} is one that the command excludes")]
+    ConditionFailed { position: i64 },
     #[error("too many commands wait already")]
     Overloaded,
     #[error("the event could not be sealed")]
@@ -110,8 +119,9 @@ pub(crate) type AppendLane = Lane<AppendFlush>;
 /// `pool` is made by [`crate::connect_lane`].
 pub(crate) fn start(pool: sqlx::PgPool, incarnation: Uuid) -> AppendLane {
     let limits = Limits {
-        waiting_max: 4096,
-        waiting_weight_max: 32 << 20,
+        held_max: 4096,
+        held_weight_max: 32 << 20,
+        parties_min: 4,
         items_max: 256,
         weight_max: 4 << 20,
         calls_max: 2,
@@ -119,18 +129,26 @@ pub(crate) fn start(pool: sqlx::PgPool, incarnation: Uuid) -> AppendLane {
     Lane::start("append", AppendFlush::new(pool, incarnation), limits)
 }
 
-pub(crate) async fn append(lane: &AppendLane, append: Append) -> Result<Appended, AppendError> {
+/// Personal data in `append` is sealed already.
+pub(crate) async fn append(
+    lane: &AppendLane,
+    tags: &TagKey,
+    append: Append,
+) -> Result<Appended, AppendError> {
     let started = std::time::Instant::now();
-    let result = lane.submit(append).await.unwrap_or_else(|error| {
-        Err(match error {
-            LaneError::Full => AppendError::Overloaded,
-            LaneError::Ended => AppendError::Ended,
-        })
-    });
+    let result = lane
+        .submit(Sealed::new(append, tags))
+        .await
+        .unwrap_or_else(|error| {
+            Err(match error {
+                LaneError::Full => AppendError::Overloaded,
+                LaneError::Ended => AppendError::Ended,
+            })
+        });
     let outcome = match &result {
         Ok(appended) if appended.replayed => "replayed",
         Ok(_) => "ok",
-        Err(AppendError::Conflict { .. }) => "conflict",
+        Err(AppendError::Conflict { .. } | AppendError::ConditionFailed { .. }) => "conflict",
         Err(_) => "error",
     };
     metrics::histogram!("proofline_append_duration_seconds", "outcome" => outcome)
@@ -139,37 +157,23 @@ pub(crate) async fn append(lane: &AppendLane, append: Append) -> Result<Appended
 }
 
 impl Flush for AppendFlush {
-    type Item = Append;
+    type Item = Sealed;
     type Reply = Result<Appended, AppendError>;
     type Key = Key;
 
-    fn keys(item: &Append) -> Vec<Key> {
-        vec![
-            Key::Stream(item.stream.clone()),
-            Key::Command(item.tenant, item.origin.command_id),
-        ]
+    fn keys(item: &Sealed) -> Vec<(Key, Access)> {
+        item.keys()
     }
 
-    fn weight(item: &Append) -> usize {
-        item.events
-            .iter()
-            .map(|event| event.payload.to_string().len())
-            .sum()
+    fn party(item: &Sealed) -> Uuid {
+        item.tenant
     }
 
-    async fn flush(&self, items: Vec<Append>) -> Vec<Self::Reply> {
+    fn weight(item: &Sealed) -> usize {
+        item.weight()
+    }
+
+    async fn flush(&self, items: Vec<Sealed>) -> Vec<Self::Reply> {
         self.append_all(&items).await
-    }
-}
-
-#[derive(PartialEq, Eq, Hash)]
-pub(crate) enum Key {
-    Stream(StreamId),
-    Command(Uuid, Uuid),
-}
-
-impl Append {
-    fn bucket(&self) -> Bucket {
-        Bucket::of(self.owner)
     }
 }

@@ -1,23 +1,26 @@
 //! The vault: personal data is sealed before it is stored and opened when it is read, under a key per data subject.
 
 mod envelope;
+mod new_keys;
 mod provider;
 mod subject_events;
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use self::new_keys::{NewKey, StoreKeys};
 pub use self::provider::{KeyProvider, LocalKeyFile, ProviderError};
 pub use self::subject_events::{Claim, SubjectEvents};
 use crate::bucket::Bucket;
+use crate::lane::Lane;
 
 /// How many unwrapped keys a process holds, and for how long: bounds what a memory dump shows.
 const CACHED_KEYS_MAX: u64 = 50_000;
@@ -76,6 +79,10 @@ pub enum VaultError {
     ReadKeys(#[source] sqlx::Error),
     #[error("could not store a subject key")]
     StoreKey(#[source] sqlx::Error),
+    #[error("could not store new subject keys")]
+    StoreKeys(#[source] Arc<sqlx::Error>),
+    #[error("too many new subjects wait for their keys already")]
+    Overloaded,
     #[error("the key provider failed")]
     Provider(#[from] ProviderError),
 }
@@ -83,7 +90,10 @@ pub enum VaultError {
 impl VaultError {
     /// Whether the same attempt may succeed later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::ReadKeys(_) | Self::StoreKey(_))
+        matches!(
+            self,
+            Self::ReadKeys(_) | Self::StoreKey(_) | Self::StoreKeys(_) | Self::Overloaded
+        )
     }
 }
 
@@ -92,6 +102,7 @@ impl VaultError {
 pub struct Vault {
     keys: PgPool,
     provider: Arc<dyn KeyProvider>,
+    new_keys: Lane<StoreKeys>,
     /// `None` stands for an erased subject: erasure is final, so that may be cached too.
     cached: moka::sync::Cache<(Uuid, Uuid), Option<Arc<SubjectKey>>>,
 }
@@ -99,13 +110,14 @@ pub struct Vault {
 type Keys = HashMap<Uuid, Option<Arc<SubjectKey>>>;
 
 impl Vault {
-    /// `keys` is a pool on the key database, as role `proofline_vault`.
+    /// `keys` is a pool on the key database, as role `proofline_vault`. Within a runtime: new keys have a task of their own.
     pub fn new(keys: PgPool, provider: Arc<dyn KeyProvider>) -> Self {
         let cached = moka::sync::Cache::builder()
             .max_capacity(CACHED_KEYS_MAX)
             .time_to_live(CACHED_KEY_AGE)
             .build();
         Self {
+            new_keys: new_keys::start(keys.clone()),
             keys,
             provider,
             cached,
@@ -144,12 +156,15 @@ impl Vault {
         if subjects.is_empty() {
             return Ok(());
         }
-        let mut keys = self.find(tenant, &subjects).await?;
-        for subject in subjects {
-            if let Entry::Vacant(missing) = keys.entry(subject) {
-                missing.insert(self.create(tenant, subject).await?);
-            }
-        }
+        // What the cache does not have is new, as a rule: a look that finds nothing is not worth its time.
+        let keys = try_join_all(subjects.into_iter().map(async |subject| {
+            let key = match self.cached.get(&(tenant, subject)) {
+                Some(key) => key,
+                None => self.create(tenant, subject).await?,
+            };
+            Ok::<_, VaultError>((subject, key))
+        }));
+        let keys: Keys = keys.await?.into_iter().collect();
         envelope::rewrite(payload, &mut |pointer, subject, envelope| {
             let key = keys[&subject]
                 .as_deref()
@@ -214,31 +229,29 @@ impl Vault {
         Ok(keys)
     }
 
-    /// Makes and stores a key. Where another process was faster, its key is the one.
+    /// Makes and stores a key. Where the subject has one already, that is the one.
     async fn create(
         &self,
         tenant: Uuid,
         subject: Uuid,
     ) -> Result<Option<Arc<SubjectKey>>, VaultError> {
-        let bucket = Bucket::of(subject).as_i16();
+        let bucket = KeyBucket(Bucket::of(subject).as_i16().cast_unsigned());
         let key = SubjectKey::random();
-        let (key_id, wrapped) = self
-            .provider
-            .wrap(KeyBucket(bucket.cast_unsigned()), subject, &key)
-            .await?;
-        let stored = sqlx::query!(
-            "insert into keys.subject (subject_id, tenant_id, bucket, provider_key_id, wrapped_key)
-             values ($1, $2, $3, $4, $5) on conflict do nothing",
+        let (provider_key_id, wrapped) = self.provider.wrap(bucket, subject, &key).await?;
+        let new = NewKey {
             subject,
             tenant,
             bucket,
-            key_id,
-            wrapped
-        )
-        .execute(&self.keys)
-        .await
-        .map_err(VaultError::StoreKey)?;
-        if stored.rows_affected() == 0 {
+            provider_key_id,
+            wrapped,
+        };
+        let stored = self
+            .new_keys
+            .submit(new)
+            .await
+            .map_err(|_| VaultError::Overloaded)?
+            .map_err(VaultError::StoreKeys)?;
+        if !stored {
             return self
                 .find(tenant, &[subject])
                 .await?

@@ -50,6 +50,8 @@ kinds! {
     MethodNotAllowed => "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not allowed here";
     /// The state of the resource does not allow it; `code` names the rule.
     Conflict => "conflict", CONFLICT, "The state of the resource does not allow this";
+    /// What is asked for is another's; whose is not said. `code` names the rule.
+    Taken => "taken", CONFLICT, "What is asked for belongs to another";
     IdempotencyKeyReused => "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request";
     IdempotencyKeyInvalid => "idempotency-key-invalid", BAD_REQUEST, "The idempotency key is invalid";
     PreconditionFailed => "precondition-failed", PRECONDITION_FAILED, "The resource has another version";
@@ -89,6 +91,7 @@ impl ProblemKind {
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::Conflict
+            | Self::Taken
             | Self::IdempotencyKeyReused
             | Self::IdempotencyKeyInvalid
             | Self::PreconditionFailed

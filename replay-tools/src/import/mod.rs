@@ -25,7 +25,7 @@ use clap::{Args, ValueEnum};
 use commands::Secrets;
 use domain::EVENT_TYPES;
 use event_store::vault::{LocalKeyFile, Vault};
-use event_store::{Role, Store, StreamHead, Streams, connect, connect_lane};
+use event_store::{Role, Store, StreamHead, Streams, TagKey, connect, connect_lane};
 use futures::stream::{self, TryStreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::Semaphore;
@@ -146,11 +146,12 @@ async fn open(
         None => keys_beside(database_url),
     };
     let keys = connect(&keys_url, Role::Vault, KEY_CONNECTIONS).context("KEYS_DATABASE_URL")?;
+    let tags = TagKey::of(&provider);
     let vault = Vault::new(keys, Arc::new(provider));
     vault.bind(fingerprint).await?;
     let pool = connect(database_url, Role::Writer, LOAD_CONNECTIONS).context("DATABASE_URL")?;
     let streams = Streams::new(pool, vault, domain::upcasters());
-    let store = Store::open(connect_lane(database_url)?, streams)
+    let store = Store::open(connect_lane(database_url)?, streams, tags)
         .await
         .context("could not open the event store; was the database migrated?")?;
     Ok(Importer {

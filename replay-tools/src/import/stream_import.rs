@@ -360,6 +360,7 @@ impl Importer {
                 metadata: first.metadata.clone(),
             },
             request_hash: None,
+            excluded: Vec::new(),
             events: command.iter().map(|ready| ready.event.clone()).collect(),
         }
     }

@@ -53,6 +53,7 @@ impl World {
                 metadata: json!({}),
             },
             request_hash: None,
+            excluded: Vec::new(),
             events,
         };
         self.store.append(append).await.unwrap().position

@@ -169,6 +169,7 @@ async fn an_unknown_event_type_stops_the_projections_loudly_and_is_not_skipped()
         event_type: "site.vanished".to_owned(),
         event_version: "1".to_owned(),
         payload: json!({}),
+        tags: Vec::new(),
     };
     let position = world
         .append_raw(account, ("site", site.into()), 1, vec![vanished])

@@ -69,12 +69,14 @@ fn append(stream: usize, expected: i64, events: u64) -> Append {
             metadata: json!({}),
         },
         request_hash: None,
+        excluded: Vec::new(),
         events: (0..events)
             .map(|n| NewEvent {
                 id: Uuid::now_v7(),
                 event_type: "load.happened".to_owned(),
                 event_version: "1".to_owned(),
                 payload: json!({ "n": n }),
+                tags: Vec::new(),
             })
             .collect(),
     }

@@ -181,6 +181,7 @@ pub(crate) fn append(event: &NewEvent, stream: Uuid, expected: i64) -> Append {
             metadata: metadata(),
         },
         request_hash: None,
+        excluded: Vec::new(),
         events: vec![NewEvent {
             id: Uuid::now_v7(),
             ..event.clone()

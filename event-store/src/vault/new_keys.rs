@@ -1,0 +1,94 @@
+//! New subjects' keys, stored together: concurrent commands about new subjects share a commit of the key database.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::KeyBucket;
+use crate::lane::{Access, Flush, Lane, Limits};
+
+/// A key that was just made, wrapped.
+pub(super) struct NewKey {
+    pub(super) subject: Uuid,
+    pub(super) tenant: Uuid,
+    pub(super) bucket: KeyBucket,
+    pub(super) provider_key_id: String,
+    pub(super) wrapped: Vec<u8>,
+}
+
+pub(super) struct StoreKeys(PgPool);
+
+pub(super) fn start(keys: PgPool) -> Lane<StoreKeys> {
+    let limits = Limits {
+        held_max: 4096,
+        held_weight_max: 4096,
+        parties_min: 4,
+        items_max: 256,
+        weight_max: 256,
+        calls_max: 2,
+    };
+    Lane::start("subject_keys", StoreKeys(keys), limits)
+}
+
+impl Flush for StoreKeys {
+    type Item = NewKey;
+    /// Whether it was stored. Else the subject has a key already.
+    type Reply = Result<bool, Arc<sqlx::Error>>;
+    type Key = Uuid;
+
+    fn keys(item: &NewKey) -> Vec<(Uuid, Access)> {
+        vec![(item.subject, Access::Exclusive)]
+    }
+
+    fn party(item: &NewKey) -> Uuid {
+        item.tenant
+    }
+
+    fn weight(_: &NewKey) -> usize {
+        1
+    }
+
+    async fn flush(&self, mut items: Vec<NewKey>) -> Vec<Self::Reply> {
+        let asked: Vec<Uuid> = items.iter().map(|item| item.subject).collect();
+        // In one order in every process, so that two never wait for each other.
+        items.sort_by_key(|item| item.subject);
+        match self.store(&items).await {
+            Ok(stored) => asked
+                .iter()
+                .map(|subject| Ok(stored.contains(subject)))
+                .collect(),
+            Err(error) => {
+                let error = Arc::new(error);
+                asked.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+}
+
+impl StoreKeys {
+    async fn store(&self, items: &[NewKey]) -> Result<HashSet<Uuid>, sqlx::Error> {
+        let subjects: Vec<Uuid> = items.iter().map(|item| item.subject).collect();
+        let tenants: Vec<Uuid> = items.iter().map(|item| item.tenant).collect();
+        let buckets: Vec<i16> = items
+            .iter()
+            .map(|item| item.bucket.0.cast_signed())
+            .collect();
+        let provider_keys: Vec<&str> = items.iter().map(|item| &*item.provider_key_id).collect();
+        let wrapped: Vec<&[u8]> = items.iter().map(|item| &*item.wrapped).collect();
+        let stored = sqlx::query_scalar!(
+            "insert into keys.subject (subject_id, tenant_id, bucket, provider_key_id, wrapped_key)
+             select * from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::bytea[])
+             on conflict do nothing returning subject_id",
+            &subjects,
+            &tenants,
+            &buckets,
+            &provider_keys as _,
+            &wrapped as _
+        )
+        .fetch_all(&self.0)
+        .await?;
+        Ok(stored.into_iter().collect())
+    }
+}
