@@ -3,7 +3,9 @@
 use anyhow::{Context as _, Result};
 use commands::{Commands, Telemetry};
 use event_store::vault::Vault;
-use event_store::{Role, Store, Streams, TagKey, TelemetryLane, TelemetryLog, connect, connect_lane};
+use event_store::{
+    Role, Store, Streams, TagKey, TelemetryLane, TelemetryLog, connect, connect_lane,
+};
 
 use crate::config::Connections;
 use crate::secrets::Secrets;

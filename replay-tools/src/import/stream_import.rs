@@ -411,6 +411,7 @@ fn passes(error: &AppendError) -> bool {
         AppendError::KeyReused
         | AppendError::NotFound
         | AppendError::Closed
+        | AppendError::ConditionFailed { .. }
         | AppendError::Rejected(_)
         | AppendError::Ended => false,
     }
