@@ -160,6 +160,7 @@ impl Lane {
                 metadata: json!({ "source": "torture" }),
             },
             request_hash: dice.random_bool(0.4).then(|| dice.random()),
+            excluded: Vec::new(),
             events,
         }
     }
@@ -171,5 +172,6 @@ fn event(event_type: &str, payload: Value) -> NewEvent {
         event_type: event_type.to_owned(),
         event_version: "1".to_owned(),
         payload,
+        tags: Vec::new(),
     }
 }
