@@ -1,9 +1,12 @@
 //! Where a projection stands in its log, per virtual shard.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
+use crate::bucket::Bucket;
 use crate::lease::{Holder, Lease, Leases, Moves, Seat, Worker, moves, shards};
+use crate::parking::{LeftOut, Repair};
 
 /// Why a checkpoint could not be read or moved.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,10 @@ pub enum CheckpointError {
     Advance { name: String, source: sqlx::Error },
     #[error("could not store the intent of projection {name}")]
     StoreIntent { name: String, source: sqlx::Error },
+    #[error("could not park a key of projection {name}, or take it up again")]
+    Park { name: String, source: sqlx::Error },
+    #[error("projection {name} has stored an intent that this build does not understand")]
+    UnknownIntent { name: String },
     #[error("could not note the status of projection {name}")]
     Report { name: String, source: sqlx::Error },
     #[error("projection {name} stands in incarnation {found} of its log, which is now {expected}")]
@@ -54,12 +61,15 @@ impl ProjectionStatus {
 }
 
 /// A range of positions that is about to be written where our transactions do not reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
     /// Exclusive.
     pub from: i64,
     /// Inclusive.
     pub to: i64,
+    /// Set where it is what waited of one key.
+    pub bucket: Option<Bucket>,
+    pub left_out: LeftOut,
 }
 
 /// The checkpoints of one version of one projection, and the leases of those who move them.
@@ -339,8 +349,8 @@ impl Checkpoints {
     /// What was about to be written when the process ended, if anything.
     pub async fn intent(&self, pool: &PgPool) -> Result<Option<Intent>, CheckpointError> {
         let row = sqlx::query!(
-            "select position_from, position_to from es.intents
-             where name = $1 and version = $2 and shard = 0 and incarnation = $3",
+            r#"select position_from, position_to, bucket, left_out as "left_out: Json<LeftOut>"
+               from es.intents where name = $1 and version = $2 and shard = 0 and incarnation = $3"#,
             self.name,
             self.version,
             self.incarnation
@@ -351,9 +361,21 @@ impl Checkpoints {
             name: self.name.clone(),
             source,
         })?;
-        Ok(row.map(|row| Intent {
+        let Some(row) = row else { return Ok(None) };
+        let bucket = match row.bucket {
+            None => None,
+            Some(stored) => {
+                let known = Bucket::from_stored(stored);
+                Some(known.ok_or_else(|| CheckpointError::UnknownIntent {
+                    name: self.name.clone(),
+                })?)
+            }
+        };
+        Ok(Some(Intent {
             from: row.position_from,
             to: row.position_to,
+            bucket,
+            left_out: row.left_out.0,
         }))
     }
 
@@ -363,12 +385,12 @@ impl Checkpoints {
         &self,
         pool: &PgPool,
         lease: &Lease,
-        intent: Intent,
+        intent: &Intent,
     ) -> Result<(), CheckpointError> {
         // The row is locked, so that whoever takes the shard over sees the intent or keeps it from being written.
         let stored = sqlx::query!(
-            "insert into es.intents (name, version, shard, incarnation, position_from, position_to)
-             select p.name, p.version, p.shard, p.incarnation, $5, $6
+            "insert into es.intents (name, version, shard, incarnation, position_from, position_to, bucket, left_out)
+             select p.name, p.version, p.shard, p.incarnation, $6, $7, $8, $9
              from (select * from es.projections
                    where name = $1 and version = $2 and shard = 0 and incarnation = $3 and lease_epoch = $4
                      and checkpoint = $5
@@ -378,8 +400,11 @@ impl Checkpoints {
             self.version,
             self.incarnation,
             lease.epoch,
+            lease.checkpoint,
             intent.from,
-            intent.to
+            intent.to,
+            intent.bucket.map(Bucket::as_i16),
+            Json(&intent.left_out) as _
         )
         .execute(pool)
         .await
@@ -401,14 +426,37 @@ impl Checkpoints {
         &self,
         pool: &PgPool,
         from: &Leases,
-        intent: Intent,
+        to: i64,
     ) -> Result<(), CheckpointError> {
-        let failed = |source| CheckpointError::Advance {
-            name: self.name.clone(),
-            source,
-        };
-        let mut tx = pool.begin().await.map_err(failed)?;
-        self.advance(&mut tx, from, intent.to).await?;
+        let mut tx = self.begin(pool).await?;
+        self.advance(&mut tx, from, to).await?;
+        self.forget_intent(tx).await
+    }
+
+    /// Moves a parked key over what was written of it and forgets the intent, in one transaction.
+    pub async fn fulfil_repair(
+        &self,
+        pool: &PgPool,
+        repair: &Repair,
+    ) -> Result<(), CheckpointError> {
+        let mut tx = self.begin(pool).await?;
+        self.unpark(&mut tx, repair).await?;
+        self.forget_intent(tx).await
+    }
+
+    async fn begin(
+        &self,
+        pool: &PgPool,
+    ) -> Result<Transaction<'static, Postgres>, CheckpointError> {
+        pool.begin()
+            .await
+            .map_err(|source| self.not_advanced(source))
+    }
+
+    async fn forget_intent(
+        &self,
+        mut tx: Transaction<'static, Postgres>,
+    ) -> Result<(), CheckpointError> {
         sqlx::query!(
             "delete from es.intents where name = $1 and version = $2 and shard = 0",
             self.name,
@@ -416,7 +464,16 @@ impl Checkpoints {
         )
         .execute(&mut *tx)
         .await
-        .map_err(failed)?;
-        tx.commit().await.map_err(failed)
+        .map_err(|source| self.not_advanced(source))?;
+        tx.commit()
+            .await
+            .map_err(|source| self.not_advanced(source))
+    }
+
+    fn not_advanced(&self, source: sqlx::Error) -> CheckpointError {
+        CheckpointError::Advance {
+            name: self.name.clone(),
+            source,
+        }
     }
 }

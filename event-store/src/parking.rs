@@ -148,8 +148,8 @@ impl Checkpoints {
         })))
     }
 
-    /// Parks a key from `position` on, by whoever holds its shard. A key that is parked already, and failed again, stays
-    /// where it is and asks for no further try. Committed before the sink's checkpoint moves over the position.
+    /// Parks a key from `position` on, by whoever holds its shard. A key that is parked from before it already, and failed
+    /// again, stays where it is and asks for no further try. Committed before the sink's checkpoint moves over the position.
     pub async fn park(
         &self,
         pool: &PgPool,
@@ -163,8 +163,9 @@ impl Checkpoints {
         let mut tx = pool.begin().await.map_err(failed)?;
         self.hold(&mut tx, lease).await?;
         sqlx::query!(
-            "insert into es.parked_keys (name, version, bucket, position_from) values ($1, $2, $3, $4)
-             on conflict on constraint parked_keys_pkey do update set retry = false",
+            "insert into es.parked_keys as k (name, version, bucket, position_from) values ($1, $2, $3, $4)
+             on conflict on constraint parked_keys_pkey
+               do update set retry = false, position_from = least(k.position_from, excluded.position_from)",
             self.name(),
             self.version(),
             bucket.as_i16(),
@@ -316,7 +317,11 @@ impl DeadLetters {
     }
 
     /// Those that wait, or all that ever did, in order.
-    pub async fn list(&self, name: Option<&str>, all: bool) -> Result<Vec<DeadLetter>, DeadLetterError> {
+    pub async fn list(
+        &self,
+        name: Option<&str>,
+        all: bool,
+    ) -> Result<Vec<DeadLetter>, DeadLetterError> {
         sqlx::query_as!(
             DeadLetter,
             "select name, version, position, bucket, error, attempts, parked_at, projected_at, discarded_at,

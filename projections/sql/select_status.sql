@@ -1,7 +1,8 @@
 -- Every version that stands: where its slowest shard is, who is at work on it, and what went wrong last.
 select v.name as "name!", v.version as "version!", v.revision as "revision!", v.phase as "phase!",
        a.name is not null as "is_served!", p.checkpoint, p.status, p.last_error, p.updated_at,
-       coalesce(h.workers, '{}') as "workers!", coalesce(p.shards, 0) - coalesce(h.shards, 0) as "shards_unheld!"
+       coalesce(h.workers, '{}') as "workers!", coalesce(p.shards, 0) - coalesce(h.shards, 0) as "shards_unheld!",
+       (select count(*) from es.parked_keys k where k.name = v.name and k.version = v.version) as "parked_keys!"
 from es.projection_versions v
 left join es.active_view a using (name, version)
 left join (select name, version, min(checkpoint) as checkpoint, max(status) as status, max(last_error) as last_error,

@@ -107,7 +107,7 @@ pub(crate) struct Fold<P: Rows> {
     rows: HashMap<Uuid, Folded<P::Row>>,
 }
 
-/// A row, `None` where it was removed, and the last event that changed it.
+/// A row, `None` where it was removed, and the first event that changed it.
 pub(crate) struct Folded<R> {
     pub(crate) row: Option<R>,
     pub(crate) place: Place,
@@ -129,13 +129,13 @@ impl<P: Rows> Fold<P> {
     ) -> Result<(), SinkError> {
         let Change { event, stored } = change;
         let place = Place::of(stored.recorded);
-        let row = match self.rows.remove(&stored.key) {
-            Some(folded) => folded.row,
-            None => before(stored.key),
+        let (row, first) = match self.rows.remove(&stored.key) {
+            Some(folded) => (folded.row, folded.place),
+            None => (before(stored.key), place),
         };
         let row =
             P::apply(row, event, stored).map_err(|source| SinkError::Project { place, source })?;
-        self.rows.insert(stored.key, Folded { row, place });
+        self.rows.insert(stored.key, Folded { row, place: first });
         Ok(())
     }
 

@@ -65,6 +65,8 @@ pub struct ProjectionProgress {
     pub workers: Vec<String>,
     /// Shards that nobody alive holds.
     pub shards_unheld: i64,
+    /// Keys that wait behind an event which can't be projected.
+    pub parked_keys: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +208,7 @@ impl Positions {
                 updated_at: row.updated_at,
                 workers: row.workers,
                 shards_unheld: row.shards_unheld,
+                parked_keys: row.parked_keys,
             });
         }
         Ok(all)

@@ -10,6 +10,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use sqlx::PgPool;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::accounts::Accounts;
 use crate::event_stream::{EventStream, Tail, TailSink};
@@ -197,11 +198,8 @@ impl Projections {
 
     async fn supervise(self, shutdown: CancellationToken) -> Vec<Stopped> {
         let retired = CancellationToken::new();
-        let beating = tokio::spawn(beat(
-            self.worker.clone(),
-            self.projector.clone(),
-            retired.clone(),
-        ));
+        let beats = beat(self.worker.clone(), self.projector.clone(), retired.clone());
+        let beating = AbortOnDropHandle::new(tokio::spawn(beats));
         let mut running: HashMap<Version, CancellationToken> = HashMap::new();
         let mut tasks = JoinSet::new();
         let mut stopped = Vec::new();

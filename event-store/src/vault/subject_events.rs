@@ -1,6 +1,6 @@
 //! Which positions of the domain log hold a subject's data: what an access request and an erasure certificate rest on.
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{VaultError, envelope};
@@ -60,15 +60,7 @@ impl SubjectEvents {
         to: i64,
         events: &[RecordedEvent],
     ) -> Result<bool, VaultError> {
-        let (mut subjects, mut positions) = (Vec::new(), Vec::new());
-        for event in events {
-            for subject in
-                envelope::subjects(&event.payload_value().map_err(|_| VaultError::Malformed)?)?
-            {
-                subjects.push(subject);
-                positions.push(event.position);
-            }
-        }
+        let rows = index(events)?;
         let mut tx = self.keys.begin().await.map_err(VaultError::StoreKey)?;
         let moved = sqlx::query!(
             "update keys.subject_events_checkpoint set position = $3
@@ -84,16 +76,62 @@ impl SubjectEvents {
         if moved.rows_affected() == 0 {
             return Ok(false);
         }
-        sqlx::query!(
-            "insert into keys.subject_events (subject_id, position) select * from unnest($1::uuid[], $2::bigint[])
-             on conflict do nothing",
-            &subjects,
-            &positions
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(VaultError::StoreKey)?;
+        insert(&mut tx, rows).await?;
         tx.commit().await.map_err(VaultError::StoreKey)?;
         Ok(true)
     }
+
+    /// Indexes events that stand before the checkpoint and were left out. Answers `false`, with nothing written, where a
+    /// later worker holds the index.
+    pub async fn add(
+        &self,
+        incarnation: Uuid,
+        epoch: i64,
+        events: &[RecordedEvent],
+    ) -> Result<bool, VaultError> {
+        let rows = index(events)?;
+        let mut tx = self.keys.begin().await.map_err(VaultError::StoreKey)?;
+        let held = sqlx::query_scalar!(
+            r#"select 1 as "held!" from keys.subject_events_checkpoint where incarnation = $1 and epoch = $2 for update"#,
+            incarnation,
+            epoch
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(VaultError::StoreKey)?;
+        if held.is_none() {
+            return Ok(false);
+        }
+        insert(&mut tx, rows).await?;
+        tx.commit().await.map_err(VaultError::StoreKey)?;
+        Ok(true)
+    }
+}
+
+/// Subjects and positions, side by side.
+type Rows = (Vec<Uuid>, Vec<i64>);
+
+fn index(events: &[RecordedEvent]) -> Result<Rows, VaultError> {
+    let mut rows = Rows::default();
+    for event in events {
+        let payload = event.payload_value().map_err(|_| VaultError::Malformed)?;
+        for subject in envelope::subjects(&payload)? {
+            rows.0.push(subject);
+            rows.1.push(event.position);
+        }
+    }
+    Ok(rows)
+}
+
+async fn insert(connection: &mut PgConnection, rows: Rows) -> Result<(), VaultError> {
+    sqlx::query!(
+        "insert into keys.subject_events (subject_id, position) select * from unnest($1::uuid[], $2::bigint[])
+         on conflict do nothing",
+        &rows.0,
+        &rows.1
+    )
+    .execute(connection)
+    .await
+    .map_err(VaultError::StoreKey)?;
+    Ok(())
 }

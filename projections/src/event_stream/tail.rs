@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use event_store::{Leases, ProjectionStatus, RecordedEvent};
+use event_store::{Leases, ProjectionStatus, RecordedEvent, Repair};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +75,11 @@ impl Sink<RecordedEvent> for TailSink {
             // Nobody listens: nobody misses it.
             let _ = self.tail.live.send(Arc::new(event));
         }
+        Ok(())
+    }
+
+    /// A tail writes nothing, so that nothing of it ever waits.
+    async fn repair(&mut self, _: Repair, _: Vec<RecordedEvent>) -> Result<(), SinkError> {
         Ok(())
     }
 

@@ -1,6 +1,7 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::{Leases, Positioned};
+use event_store::{Leases, Parked, Positioned};
 
 /// Bounds of batches. The bytes are met on average: how many records are read follows from the size of those before.
 #[derive(Clone, Copy, Debug)]
@@ -13,11 +14,12 @@ pub struct Limits {
 }
 
 /// Contiguous records that one sink is to write as one: of the shards that it holds, those after where each stands, up to
-/// `to`.
+/// `to`, but not of keys that are parked.
 #[derive(Debug)]
 pub struct Batch<R> {
     from: Leases,
     to: i64,
+    parked: Arc<Parked>,
     records: Vec<R>,
 }
 
@@ -25,7 +27,22 @@ impl<R: Positioned> Batch<R> {
     /// `records` begin after the lowest checkpoint of `from`. `None` without records.
     pub fn new(from: Leases, records: Vec<R>) -> Option<Self> {
         let to = records.last()?.position();
-        Some(Self { from, to, records })
+        Some(Self {
+            from,
+            to,
+            parked: Arc::default(),
+            records,
+        })
+    }
+
+    /// The same without what waits.
+    pub fn leaving_out(self, parked: Arc<Parked>) -> Self {
+        Self { parked, ..self }
+    }
+
+    /// The keys that wait.
+    pub fn parked(&self) -> &Parked {
+        &self.parked
     }
 
     /// The shards that are held, and where each stands.
@@ -50,19 +67,25 @@ impl<R: Positioned> Batch<R> {
 
     /// The records that are this worker's to write, in order.
     pub fn pending(&self) -> impl Iterator<Item = &R> {
-        let is_pending = |record: &&R| is_pending(&self.from, *record);
+        let is_pending = |record: &&R| is_pending(&self.from, &self.parked, *record);
         self.records.iter().filter(is_pending)
     }
 
     /// The same, giving each record's memory back as it is consumed.
     pub fn into_pending(self) -> impl Iterator<Item = R> {
-        let Self { from, records, .. } = self;
-        let is_pending = move |record: &R| is_pending(&from, record);
+        let Self {
+            from,
+            parked,
+            records,
+            ..
+        } = self;
+        let is_pending = move |record: &R| is_pending(&from, &parked, record);
         records.into_iter().filter(is_pending)
     }
 }
 
-fn is_pending(from: &Leases, record: &impl Positioned) -> bool {
-    let lease = from.of(record.bucket());
-    lease.is_some_and(|lease| record.position() > lease.checkpoint)
+fn is_pending(from: &Leases, parked: &Parked, record: &impl Positioned) -> bool {
+    let (bucket, position) = (record.bucket(), record.position());
+    let lease = from.of(bucket);
+    lease.is_some_and(|lease| position > lease.checkpoint) && !parked.holds(bucket, position)
 }

@@ -73,6 +73,8 @@ pub enum RunError {
         "the log ends at position {head}, within the range up to {to} that was about to be written"
     )]
     LostIntent { head: i64, to: i64 },
+    #[error("{parked} keys are parked, and more than {max} are too many to go on")]
+    TooManyParked { parked: usize, max: usize },
 }
 
 /// A projector that stopped and stays so until it is started again: nothing was skipped.
@@ -93,6 +95,8 @@ pub(super) enum Severity {
     Transient,
     /// Another worker has taken shards over: see what is left, and go on.
     Fenced,
+    /// This event can't be written: after some tries its key is parked.
+    Poison(Place),
     /// Trying again would meet the same: stop.
     Fatal,
 }
@@ -108,7 +112,8 @@ impl RunError {
                 | FeedError::LostTail { .. }
                 | FeedError::OtherIncarnation { .. },
             )
-            | Self::LostIntent { .. } => Severity::Fatal,
+            | Self::LostIntent { .. }
+            | Self::TooManyParked { .. } => Severity::Fatal,
             Self::Sink(error) => error.severity(),
         }
     }
@@ -130,13 +135,17 @@ impl SinkError {
             | Self::StoreRows(source)
             | Self::RemoveRows(source)
             | Self::Commit(source) => of_sqlx(source),
-            Self::Project { source, .. } => match source {
-                ProjectError::Store(source) => of_sqlx(source),
-                ProjectError::AggregateId(_)
+            Self::Project { place, source } => match source {
+                ProjectError::Store(source) if is_transient(source) => Severity::Transient,
+                // The table is not what this build knows: every event would be refused.
+                ProjectError::Store(source) if !is_refused_value(source) => Severity::Fatal,
+                ProjectError::Store(_)
+                | ProjectError::AggregateId(_)
                 | ProjectError::Payload(_)
                 | ProjectError::MissingRow
-                | ProjectError::RowStands => Severity::Fatal,
+                | ProjectError::RowStands => Severity::Poison(*place),
             },
+            Self::Decode { place, .. } | Self::Telemetry { place, .. } => Severity::Poison(*place),
             // Redis and ClickHouse hold nothing that could contradict the log: whatever they answer, they may answer
             // otherwise once an operator has seen to them.
             Self::ReadRedis(_)
@@ -144,10 +153,7 @@ impl SinkError {
             | Self::Insert { .. }
             | Self::InsertDeadline { .. } => Severity::Transient,
             Self::Index(error) if error.is_transient() => Severity::Transient,
-            Self::Index(_)
-            | Self::Decode { .. }
-            | Self::Telemetry { .. }
-            | Self::OtherIncarnation { .. } => Severity::Fatal,
+            Self::Index(_) | Self::OtherIncarnation { .. } => Severity::Fatal,
             Self::Fenced => Severity::Fenced,
         }
     }
@@ -160,8 +166,11 @@ fn of_checkpoint(error: &CheckpointError) -> Severity {
         | CheckpointError::Settle { source, .. }
         | CheckpointError::Advance { source, .. }
         | CheckpointError::StoreIntent { source, .. }
+        | CheckpointError::Park { source, .. }
         | CheckpointError::Report { source, .. } => of_sqlx(source),
-        CheckpointError::OtherIncarnation { .. } => Severity::Fatal,
+        CheckpointError::OtherIncarnation { .. } | CheckpointError::UnknownIntent { .. } => {
+            Severity::Fatal
+        }
         CheckpointError::Fenced { .. } => Severity::Fenced,
     }
 }
@@ -190,6 +199,16 @@ fn is_transient(error: &sqlx::Error) -> bool {
         | sqlx::Error::TypeNotFound { .. } => false,
         _ => true,
     }
+}
+
+/// Classes 22 and 23 of SQLSTATE: it is the value that the database does not take.
+fn is_refused_value(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(database) = error else {
+        return false;
+    };
+    database
+        .code()
+        .is_some_and(|code| ["22", "23"].iter().any(|class| code.starts_with(class)))
 }
 
 /// The error and what it comes from, in one line.

@@ -21,6 +21,7 @@ pub(super) struct Meters {
     lag_seconds: Gauge,
     up: Gauge,
     shards: Gauge,
+    parked: Gauge,
     batch_events: Histogram,
     errors_transient: Counter,
     errors_fatal: Counter,
@@ -42,6 +43,7 @@ impl Meters {
             lag_seconds: metrics::gauge!("projector_lag_seconds", &labels),
             up: metrics::gauge!("projector_up", &labels),
             shards: metrics::gauge!("projector_shards_held", &labels),
+            parked: metrics::gauge!("projector_parked_keys", &labels),
             batch_events: metrics::histogram!("projector_batch_events", &labels),
             errors_transient: errors("transient"),
             errors_fatal: errors("fatal"),
@@ -63,6 +65,10 @@ impl Meters {
 
     pub(super) fn holds(&self, shards: usize) {
         self.shards.set(shards as f64);
+    }
+
+    pub(super) fn parked(&self, keys: usize) {
+        self.parked.set(keys as f64);
     }
 
     pub(super) fn wrote(&self, events: usize) {
@@ -163,6 +169,10 @@ fn describe() {
     metrics::describe_gauge!(
         "projector_shards_held",
         "Shards of the projection that this process holds."
+    );
+    metrics::describe_gauge!(
+        "projector_parked_keys",
+        "Keys that wait behind an event which can't be projected."
     );
     metrics::describe_histogram!("projector_batch_events", "Events per batch.");
     metrics::describe_counter!(

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::{FeedError, Intent, Leases, Log, Positioned as _, ProjectionStatus, Reader};
+use event_store::{
+    FeedError, Intent, Leases, Log, Parked, ParkedKey, Positioned as _, ProjectionStatus, Reader,
+    Repair,
+};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,11 +17,16 @@ use super::meters::Meters;
 use super::pace::{grace, until_either};
 use super::signals::{Progress, Wake};
 use super::sink::{Sink, Standing};
+use crate::fold::Place;
 
 const POLL_FIRST: Duration = Duration::from_millis(5);
 const POLL_LONGEST: Duration = Duration::from_millis(50);
 /// How often a worker sees to its leases.
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
+/// How often in a row an event has to fail before its key is parked.
+const POISON_ATTEMPTS: u32 = 3;
+/// A projection with more parked keys than this has another trouble than a few bad events.
+const PARKED_KEYS_MAX: usize = 32;
 /// What a record is taken to need before any was seen.
 const RECORD_BYTES_ASSUMED: usize = 1024;
 
@@ -33,6 +41,10 @@ pub struct Runner<L: Log, S: Sink<L::Record>> {
     record_bytes: usize,
     /// Whether the stored status says that all is well.
     reported_well: bool,
+    /// What this runner held when it looked last.
+    held: Leases,
+    /// The event that failed last, and how often in a row.
+    failing: Option<(Place, u32)>,
 }
 
 /// When to stop.
@@ -55,6 +67,8 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
             meters,
             record_bytes: RECORD_BYTES_ASSUMED,
             reported_well: false,
+            held: Leases::all_at(&[]),
+            failing: None,
         }
     }
 
@@ -98,8 +112,18 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
                 () = grace(shutdown) => Ok(()),
             };
             let Err(error) = followed else { break Ok(()) };
-            if error.severity() == Severity::Fatal {
-                break Err(self.stop(error).await);
+            match error.severity() {
+                Severity::Fatal => break Err(self.stop(error).await),
+                Severity::Poison(_) if self.sink.ledger().is_none() => {
+                    break Err(self.stop(error).await);
+                }
+                Severity::Poison(place) if self.gives_up(place) => {
+                    if self.park(place, &error).await {
+                        backoff.reset();
+                        continue;
+                    }
+                }
+                Severity::Poison(_) | Severity::Transient | Severity::Fenced => {}
             }
             let pause = backoff.next();
             self.failed(&error, pause).await;
@@ -141,6 +165,11 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
             mut leases,
             mut intent,
         } = standing;
+        self.held = leases.clone();
+        let parked = self.parked().await?;
+        if self.repair(&leases, &parked, &mut intent).await? {
+            return Ok(false);
+        }
         let mut reader = leases
             .lowest()
             .map(|lowest| Reader::after(self.log.clone(), lowest));
@@ -151,7 +180,7 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
                 return Ok(true);
             }
             if settled.elapsed() >= SETTLE_EVERY {
-                if !self.is_settled(&leases).await? {
+                if !self.is_settled(&leases).await? || self.parked().await? != parked {
                     return Ok(false);
                 }
                 settled = Instant::now();
@@ -164,8 +193,12 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
             };
             self.wake.mark_unchanged();
             let (began, records_max) = (Instant::now(), self.records_max());
+            let mut left_out = parked.clone();
             let records = match intent.take() {
-                Some(intent) => read_intent(reader, intent).await?,
+                Some(intent) => {
+                    left_out = Arc::new(intent.left_out.keys());
+                    read_up_to(reader, intent.to).await?
+                }
                 None => match self.within(until, reader.position()) {
                     Some(0) => Vec::new(),
                     Some(left) => reader.next(left.min(records_max)).await?,
@@ -181,7 +214,7 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
                 continue;
             };
             leases = batch.reached();
-            self.apply(batch).await?;
+            self.apply(batch.leaving_out(left_out)).await?;
             self.stands_at(&leases);
             backoff.reset();
             poll = POLL_FIRST;
@@ -189,6 +222,105 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
                 until_either(began + self.limits.interval_min, shutdown).await;
             }
         }
+        Ok(true)
+    }
+
+    /// Keys that wait, whoever holds them.
+    async fn parked(&self) -> Result<Arc<Parked>, RunError> {
+        let parked = match self.sink.ledger() {
+            Some(ledger) => ledger.parked().await.map_err(SinkError::from)?,
+            None => Parked::default(),
+        };
+        self.meters.parked(parked.len());
+        if parked.len() > PARKED_KEYS_MAX {
+            return Err(RunError::TooManyParked {
+                parked: parked.len(),
+                max: PARKED_KEYS_MAX,
+            });
+        }
+        Ok(Arc::new(parked))
+    }
+
+    /// Whether the event has failed often enough.
+    fn gives_up(&mut self, place: Place) -> bool {
+        let before = self.failing.filter(|(failed, _)| *failed == place);
+        let attempts = before.map_or(1, |(_, attempts)| attempts + 1);
+        self.failing = Some((place, attempts));
+        attempts >= POISON_ATTEMPTS
+    }
+
+    /// Parks the event's key. Answers whether this is done; where not, it comes again.
+    async fn park(&mut self, place: Place, error: &RunError) -> bool {
+        let (Some(ledger), Some(lease)) = (self.sink.ledger(), self.held.of(place.bucket)) else {
+            return false;
+        };
+        let text = chain(error);
+        if let Err(error) = ledger.park(lease, place, &text, POISON_ATTEMPTS).await {
+            tracing::warn!(error = chain(&error), "could not park a key");
+            return false;
+        }
+        self.failing = None;
+        let (name, version) = self.sink.identity();
+        tracing::error!(
+            projector.name = name,
+            projector.version = version,
+            event.position = place.position,
+            event.bucket = place.bucket.as_i16(),
+            error = text,
+            "an event can't be projected; its key is parked, and the others go on"
+        );
+        true
+    }
+
+    /// Takes up a part of what waits, where an intent of that stands or somebody asked for another try. Answers whether
+    /// it did.
+    async fn repair(
+        &mut self,
+        leases: &Leases,
+        parked: &Parked,
+        intent: &mut Option<Intent>,
+    ) -> Result<bool, RunError> {
+        let Some(ledger) = self.sink.ledger() else {
+            return Ok(false);
+        };
+        let begun = intent.take_if(|intent| intent.bucket.is_some());
+        let is_wanted = |key: &&ParkedKey| match &begun {
+            Some(intent) => intent.bucket == Some(key.bucket),
+            None => key.retry && intent.is_none(),
+        };
+        let found = parked.iter().filter(is_wanted).find_map(|key| {
+            let lease = leases.of(key.bucket)?;
+            Some((*key, *lease))
+        });
+        let Some((key, lease)) = found else {
+            return Ok(false);
+        };
+        let (after, end, left_out) = match begun {
+            Some(intent) => (intent.from, intent.to, intent.left_out),
+            None => {
+                let discarded = ledger.discarded(key.bucket).await;
+                let left_out = discarded.map_err(SinkError::from)?;
+                (key.from - 1, lease.checkpoint, left_out)
+            }
+        };
+        let mut reader = Reader::after(self.log.clone(), after);
+        let mut records = Vec::new();
+        while reader.position() < end && records.len() < self.limits.events_max {
+            let to = end.min(reader.position() + self.records_max());
+            let read = read_up_to(&mut reader, to).await?;
+            records.extend(read.into_iter().filter(|record| {
+                record.bucket() == key.bucket && !left_out.has_discarded(record.position())
+            }));
+        }
+        let repair = Repair {
+            key,
+            lease,
+            after,
+            to: reader.position(),
+            left_out,
+        };
+        self.sink.repair(repair, records).await?;
+        self.progress.moved();
         Ok(true)
     }
 
@@ -344,16 +476,13 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
     }
 }
 
-/// Exactly the range of the intent, in as many reads as it takes.
-async fn read_intent<L: Log>(
-    reader: &mut Reader<L>,
-    intent: Intent,
-) -> Result<Vec<L::Record>, RunError> {
+/// Exactly the records up to a position, in as many reads as it takes.
+async fn read_up_to<L: Log>(reader: &mut Reader<L>, to: i64) -> Result<Vec<L::Record>, RunError> {
     let mut records = Vec::new();
-    while reader.position() < intent.to {
-        let more = reader.next(intent.to - reader.position()).await?;
+    while reader.position() < to {
+        let more = reader.next(to - reader.position()).await?;
         if more.is_empty() {
-            let (head, to) = (reader.position(), intent.to);
+            let head = reader.position();
             return Err(RunError::LostIntent { head, to });
         }
         records.extend(more);

@@ -1,6 +1,6 @@
 use std::future::Future;
 
-use event_store::{Intent, Leases, ProjectionStatus};
+use event_store::{Intent, Leases, ProjectionStatus, Repair};
 
 use super::batch::Batch;
 use super::error::SinkError;
@@ -31,6 +31,14 @@ pub trait Sink<R>: Send + Sync + 'static {
 
     /// Writes the batch and moves to its end, both or neither, or so that [`Sink::resume`] tells what is left.
     fn apply(&mut self, batch: Batch<R>) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Writes a part of what waited of a parked key, and moves the key over it, both or neither, or so that a repetition
+    /// does no harm. `records` are those of the key.
+    fn repair(
+        &mut self,
+        repair: Repair,
+        records: Vec<R>,
+    ) -> impl Future<Output = Result<(), SinkError>> + Send;
 
     /// Notes for people how the projection fares; must not fail it.
     fn report(

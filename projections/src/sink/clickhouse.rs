@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use ::clickhouse::{Client, RowOwned, RowWrite};
-use event_store::{Intent, Positioned, ProjectionStatus};
+use event_store::{Intent, Lease, LeftOut, Positioned, ProjectionStatus, Repair};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -66,7 +66,7 @@ impl<P: FactProjector> ClickHouseSink<P> {
     async fn insert(
         &self,
         rows: &[P::Row],
-        intent: Intent,
+        intent: &Intent,
     ) -> Result<(), ::clickhouse::error::Error> {
         let mut insert = self
             .client
@@ -83,10 +83,49 @@ impl<P: FactProjector> ClickHouseSink<P> {
     }
 
     /// Stored in ClickHouse's deduplication window; never change.
-    fn token(&self, intent: Intent) -> String {
+    fn token(&self, intent: &Intent) -> String {
         let (name, version) = self.ledger.identity();
-        let (incarnation, Intent { from, to }) = (self.incarnation, intent);
-        format!("{incarnation}:{name}:{version}:0:{from}-{to}")
+        let (incarnation, from, to) = (self.incarnation, intent.from, intent.to);
+        let key = intent
+            .bucket
+            .map_or_else(String::new, |bucket| format!("b{}:", bucket.as_i16()));
+        format!("{incarnation}:{name}:{version}:0:{key}{from}-{to}")
+    }
+
+    /// Writes the intent down, unless it stands already, and the rows. What is left is to move the checkpoint.
+    async fn write(
+        &mut self,
+        records: impl Iterator<Item = P::Record>,
+        lease: &Lease,
+        intent: &Intent,
+    ) -> Result<(), SinkError> {
+        let mut rows = Vec::new();
+        for record in records {
+            let place = Place::of(&record);
+            rows.push(
+                self.projector
+                    .row(record)
+                    .map_err(|source| SinkError::Telemetry { place, source })?,
+            );
+        }
+        let Ledger {
+            pool, checkpoints, ..
+        } = &self.ledger;
+        match &self.standing {
+            Some(standing) if standing == intent => {}
+            Some(_) => return Err(SinkError::Fenced),
+            None => checkpoints.intend(pool, lease, intent).await?,
+        }
+        let (from, to) = (intent.from, intent.to);
+        match tokio::time::timeout(INSERT_DEADLINE, self.insert(&rows, intent)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(source)) => Err(SinkError::Insert { from, to, source }),
+            Err(_) => Err(SinkError::InsertDeadline {
+                from,
+                to,
+                deadline: INSERT_DEADLINE,
+            }),
+        }
     }
 }
 
@@ -106,7 +145,8 @@ impl<P: FactProjector> Sink<P::Record> for ClickHouseSink<P> {
             None => None,
             Some(_) => ledger.checkpoints.intent(&ledger.pool).await?,
         };
-        if let Some(intent) = self.standing
+        if let Some(intent) = &self.standing
+            && intent.bucket.is_none()
             && leases.lowest() != Some(intent.from)
         {
             // Read one after the other, so another worker was at it in between.
@@ -114,7 +154,7 @@ impl<P: FactProjector> Sink<P::Record> for ClickHouseSink<P> {
         }
         Ok(Standing {
             leases,
-            intent: self.standing,
+            intent: self.standing.clone(),
         })
     }
 
@@ -123,37 +163,34 @@ impl<P: FactProjector> Sink<P::Record> for ClickHouseSink<P> {
         let Some(lease) = leases.iter().next() else {
             return Ok(());
         };
-        let (from, to) = (lease.checkpoint, batch.to());
-        let intent = Intent { from, to };
-        let mut rows = Vec::with_capacity(batch.events());
-        for record in batch.into_pending() {
-            let place = Place::of(&record);
-            rows.push(
-                self.projector
-                    .row(record)
-                    .map_err(|source| SinkError::Telemetry { place, source })?,
-            );
-        }
+        let intent = Intent {
+            from: lease.checkpoint,
+            to: batch.to(),
+            bucket: None,
+            left_out: LeftOut::parked(batch.parked()),
+        };
+        self.write(batch.into_pending(), lease, &intent).await?;
         let Ledger {
             pool, checkpoints, ..
         } = &self.ledger;
-        match self.standing {
-            Some(standing) if standing == intent => {}
-            Some(_) => return Err(SinkError::Fenced),
-            None => checkpoints.intend(pool, lease, intent).await?,
-        }
-        match tokio::time::timeout(INSERT_DEADLINE, self.insert(&rows, intent)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(source)) => return Err(SinkError::Insert { from, to, source }),
-            Err(_) => {
-                return Err(SinkError::InsertDeadline {
-                    from,
-                    to,
-                    deadline: INSERT_DEADLINE,
-                });
-            }
-        }
-        checkpoints.fulfil(pool, &leases, intent).await?;
+        checkpoints.fulfil(pool, &leases, intent.to).await?;
+        self.standing = None;
+        Ok(())
+    }
+
+    async fn repair(&mut self, repair: Repair, records: Vec<P::Record>) -> Result<(), SinkError> {
+        let intent = Intent {
+            from: repair.after,
+            to: repair.to,
+            bucket: Some(repair.key.bucket),
+            left_out: repair.left_out.clone(),
+        };
+        self.write(records.into_iter(), &repair.lease, &intent)
+            .await?;
+        let Ledger {
+            pool, checkpoints, ..
+        } = &self.ledger;
+        checkpoints.fulfil_repair(pool, &repair).await?;
         self.standing = None;
         Ok(())
     }

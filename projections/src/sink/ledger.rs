@@ -1,7 +1,11 @@
-use event_store::{CheckpointError, Checkpoints, Leases, ProjectionStatus, Worker};
+use event_store::{
+    Bucket, CheckpointError, Checkpoints, Lease, Leases, LeftOut, Parked, ProjectionStatus, Repair,
+    Worker,
+};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::fold::Place;
 use crate::projection::Projection;
 use crate::runtime::SinkError;
 
@@ -49,6 +53,35 @@ impl Ledger {
 
     pub(crate) async fn release(&self) -> Result<(), SinkError> {
         Ok(self.checkpoints.release(&self.pool, &self.worker).await?)
+    }
+
+    pub(crate) async fn parked(&self) -> Result<Parked, CheckpointError> {
+        self.checkpoints.parked(&self.pool).await
+    }
+
+    pub(crate) async fn park(
+        &self,
+        lease: &Lease,
+        place: Place,
+        error: &str,
+        attempts: u32,
+    ) -> Result<(), CheckpointError> {
+        let Place { position, bucket } = place;
+        self.checkpoints
+            .park(&self.pool, lease, bucket, position, error, attempts)
+            .await
+    }
+
+    /// Which events of a key are left out for good.
+    pub(crate) async fn discarded(&self, bucket: Bucket) -> Result<LeftOut, CheckpointError> {
+        let positions = self.checkpoints.discarded(&self.pool, bucket).await?;
+        Ok(LeftOut::discarded(positions))
+    }
+
+    /// Moves a key over what a sink outside Postgres has written of it.
+    pub(crate) async fn unpark(&self, repair: &Repair) -> Result<(), SinkError> {
+        let mut connection = self.pool.acquire().await.map_err(SinkError::Begin)?;
+        Ok(self.checkpoints.unpark(&mut connection, repair).await?)
     }
 
     /// Where the shard furthest behind stands, whoever holds it.

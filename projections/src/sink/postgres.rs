@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
-use event_store::{ProjectionStatus, RecordedEvent};
+use event_store::{Leases, ProjectionStatus, RecordedEvent, Repair};
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -39,6 +39,12 @@ pub struct PgSink<P> {
     schema: String,
 }
 
+/// What moves with the rows.
+enum Moved<'a> {
+    Batch { from: &'a Leases, to: i64 },
+    Key(&'a Repair),
+}
+
 impl<P: PgProjector> PgSink<P> {
     /// `ledger` is that of a version of the projector's own projection.
     pub fn new(projector: P, ledger: Ledger) -> Self {
@@ -68,7 +74,37 @@ impl<P: PgProjector> PgSink<P> {
         Ok(tx)
     }
 
-    /// Fails with the event that leads to a row which the table refuses: stores the rows one by one, in a transaction
+    /// However many events, a handful of statements.
+    async fn write(
+        &self,
+        records: impl Iterator<Item = &RecordedEvent>,
+        moved: Moved<'_>,
+    ) -> Result<(), SinkError> {
+        let mut changes = Vec::new();
+        for recorded in records {
+            changes.extend(Change::<P>::of(recorded)?);
+        }
+        let mut tx = self.begin().await?;
+        // Before the rows: of two workers, the later is to be fenced and not to meet the other's rows.
+        let checkpoints = &self.ledger.checkpoints;
+        match moved {
+            Moved::Batch { from, to } => checkpoints.advance(&mut tx, from, to).await?,
+            Moved::Key(repair) => checkpoints.unpark(&mut tx, repair).await?,
+        }
+        if !changes.is_empty() {
+            let outcome = Outcome::of(fold(&mut tx, changes).await?);
+            if let Err(error) = outcome.write::<P>(&mut tx).await {
+                drop(tx);
+                if !error.is_transient() {
+                    self.find_refused(&outcome).await?;
+                }
+                return Err(error);
+            }
+        }
+        tx.commit().await.map_err(SinkError::Commit)
+    }
+
+    /// Fails with the first event of a row which the table refuses: stores the rows one by one, in a transaction
     /// that is dropped.
     async fn find_refused(&self, outcome: &Outcome<P::Row>) -> Result<(), SinkError> {
         let mut tx = self.begin().await?;
@@ -101,29 +137,20 @@ impl<P: PgProjector> Sink<RecordedEvent> for PgSink<P> {
         })
     }
 
-    /// However many events, a handful of statements.
     async fn apply(&mut self, batch: Batch<RecordedEvent>) -> Result<(), SinkError> {
-        let mut changes = Vec::new();
-        for recorded in batch.pending() {
-            changes.extend(Change::<P>::of(recorded)?);
-        }
-        let mut tx = self.begin().await?;
-        // Before the rows: of two workers, the later is to be fenced and not to meet the other's rows.
-        self.ledger
-            .checkpoints
-            .advance(&mut tx, batch.from(), batch.to())
-            .await?;
-        if !changes.is_empty() {
-            let outcome = Outcome::of(fold(&mut tx, changes).await?);
-            if let Err(error) = outcome.write::<P>(&mut tx).await {
-                drop(tx);
-                if !error.is_transient() {
-                    self.find_refused(&outcome).await?;
-                }
-                return Err(error);
-            }
-        }
-        tx.commit().await.map_err(SinkError::Commit)
+        let moved = Moved::Batch {
+            from: batch.from(),
+            to: batch.to(),
+        };
+        self.write(batch.pending(), moved).await
+    }
+
+    async fn repair(
+        &mut self,
+        repair: Repair,
+        records: Vec<RecordedEvent>,
+    ) -> Result<(), SinkError> {
+        self.write(records.iter(), Moved::Key(&repair)).await
     }
 
     async fn report(&self, status: ProjectionStatus, last_error: Option<&str>) {
@@ -149,7 +176,7 @@ async fn fold<P: PgProjector>(
 /// What a batch leaves in the table.
 struct Outcome<R> {
     rows: Vec<R>,
-    /// For each row, the last event that changed it.
+    /// For each row, the first event that changed it.
     places: Vec<Place>,
     removed: Vec<Uuid>,
 }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-use event_store::{Lease, Leases, Positioned, ProjectionStatus};
+use event_store::{Lease, Positioned, ProjectionStatus, Repair};
 use redis::aio::ConnectionManager;
 use redis::{Pipeline, Script};
 use uuid::Uuid;
@@ -47,6 +47,15 @@ pub struct RedisSink<P> {
     claim: Script,
 }
 
+/// What one call of the script moves, and how far.
+struct Step<'a> {
+    lease: &'a Lease,
+    /// Of the shard's state.
+    field: String,
+    from: i64,
+    to: i64,
+}
+
 /// By key: when it expires, and its increments.
 type Hashes = BTreeMap<(String, Option<i64>), Vec<(String, u64)>>;
 
@@ -76,13 +85,14 @@ impl<P: CounterProjector> RedisSink<P> {
         tag(&self.prefix, name, version, shard)
     }
 
-    /// Adds the batch up per shard.
-    fn fold(&self, batch: &Batch<P::Record>) -> Result<HashMap<i16, Hashes>, SinkError> {
+    /// Adds records up per shard.
+    fn fold<'a>(
+        &self,
+        records: impl Iterator<Item = &'a P::Record>,
+        shard: impl Fn(&P::Record) -> i16,
+    ) -> Result<HashMap<i16, Hashes>, SinkError> {
         let mut counts: HashMap<(i16, P::Counter), u64> = HashMap::new();
-        for record in batch.pending() {
-            let Some(lease) = batch.from().of(record.bucket()) else {
-                continue;
-            };
+        for record in records {
             let counters =
                 self.projector
                     .counters(record)
@@ -91,7 +101,7 @@ impl<P: CounterProjector> RedisSink<P> {
                         source,
                     })?;
             for counter in counters {
-                *counts.entry((lease.shard, counter)).or_default() += 1;
+                *counts.entry((shard(record), counter)).or_default() += 1;
             }
         }
         let mut shards: HashMap<i16, Hashes> = HashMap::new();
@@ -107,26 +117,40 @@ impl<P: CounterProjector> RedisSink<P> {
         Ok(shards)
     }
 
-    fn call(&self, pipeline: &mut Pipeline, lease: &Lease, hashes: &Hashes, to: i64) {
+    fn call(&self, pipeline: &mut Pipeline, step: &Step<'_>, hashes: &Hashes) {
         let command = pipeline
             .cmd("EVALSHA")
             .arg(self.apply.get_hash())
             .arg(1 + hashes.len())
-            .arg(state_key(&self.tag(lease.shard)));
+            .arg(state_key(&self.tag(step.lease.shard)));
         for (key, _) in hashes.keys() {
             command.arg(key);
         }
         command
             .arg(self.incarnation.to_string())
-            .arg(lease.checkpoint)
-            .arg(to)
-            .arg(lease.epoch);
+            .arg(step.lease.epoch)
+            .arg(&step.field)
+            .arg(step.from)
+            .arg(step.to);
         for ((_, expires_at), increments) in hashes {
             command.arg(expires_at.unwrap_or(0)).arg(increments.len());
             for (field, count) in increments {
                 command.arg(field).arg(*count);
             }
         }
+    }
+
+    async fn run(&mut self, pipeline: Pipeline) -> Result<(), SinkError> {
+        let answers: Vec<(String, String)> = pipeline
+            .query_async(&mut self.connection)
+            .await
+            .map_err(SinkError::ApplyRedis)?;
+        for (verdict, value) in answers {
+            if verdict != "applied" {
+                return Err(self.refused(&verdict, value));
+            }
+        }
+        Ok(())
     }
 
     fn refused(&self, verdict: &str, value: String) -> SinkError {
@@ -188,24 +212,59 @@ impl<P: CounterProjector> Sink<P::Record> for RedisSink<P> {
 
     /// Idle shards move too, so that all resume together.
     async fn apply(&mut self, batch: Batch<P::Record>) -> Result<(), SinkError> {
-        let shards = self.fold(&batch)?;
-        let (reached, to): (Leases, i64) = (batch.reached(), batch.to());
+        let from = batch.from();
+        let shards = self.fold(batch.pending(), |record| {
+            from.of(record.bucket()).map_or(0, |lease| lease.shard)
+        })?;
         let (mut pipeline, nothing) = (Pipeline::new(), Hashes::new());
-        for lease in batch.from().iter().filter(|lease| lease.checkpoint < to) {
+        for lease in from.iter().filter(|lease| lease.checkpoint < batch.to()) {
+            let step = Step {
+                lease,
+                field: "checkpoint".to_owned(),
+                from: lease.checkpoint,
+                to: batch.to(),
+            };
             let hashes = shards.get(&lease.shard).unwrap_or(&nothing);
-            self.call(&mut pipeline, lease, hashes, to);
+            self.call(&mut pipeline, &step, hashes);
         }
+        let reached = batch.reached();
         drop((batch, shards));
-        let answers: Vec<(String, String)> = pipeline
+        self.run(pipeline).await?;
+        self.ledger.mirror(&reached).await
+    }
+
+    /// How far the key was written stands in the shard's state, too: what a crash kept from being noted in Postgres is
+    /// not written again.
+    async fn repair(
+        &mut self,
+        repair: Repair,
+        mut records: Vec<P::Record>,
+    ) -> Result<(), SinkError> {
+        let (lease, bucket) = (&repair.lease, repair.key.bucket);
+        let field = format!("parked:{}", bucket.as_i16());
+        let written: Option<i64> = redis::cmd("HGET")
+            .arg(state_key(&self.tag(lease.shard)))
+            .arg(&field)
             .query_async(&mut self.connection)
             .await
-            .map_err(SinkError::ApplyRedis)?;
-        for (verdict, value) in answers {
-            if verdict != "applied" {
-                return Err(self.refused(&verdict, value));
-            }
+            .map_err(SinkError::ReadRedis)?;
+        let from = written.unwrap_or(0);
+        if from < repair.to {
+            records.retain(|record| record.position() > from);
+            let shards = self.fold(records.iter(), |_| lease.shard)?;
+            let step = Step {
+                lease,
+                field,
+                from,
+                to: repair.to,
+            };
+            let mut pipeline = Pipeline::new();
+            let nothing = Hashes::new();
+            let hashes = shards.get(&lease.shard).unwrap_or(&nothing);
+            self.call(&mut pipeline, &step, hashes);
+            self.run(pipeline).await?;
         }
-        self.ledger.mirror(&reached).await
+        self.ledger.unpark(&repair).await
     }
 
     async fn report(&self, status: ProjectionStatus, last_error: Option<&str>) {

@@ -1,5 +1,5 @@
 use event_store::vault::{Claim, SubjectEvents};
-use event_store::{ProjectionStatus, RecordedEvent};
+use event_store::{ProjectionStatus, RecordedEvent, Repair};
 use uuid::Uuid;
 
 use super::ledger::Ledger;
@@ -75,6 +75,20 @@ impl Sink<RecordedEvent> for SubjectEventsSink {
             return Err(SinkError::Fenced);
         }
         self.ledger.mirror(&reached).await
+    }
+
+    /// Indexing again changes nothing, so the key may move after it.
+    async fn repair(
+        &mut self,
+        repair: Repair,
+        records: Vec<RecordedEvent>,
+    ) -> Result<(), SinkError> {
+        let (incarnation, epoch) = (self.incarnation, repair.lease.epoch);
+        let indexed = self.index.add(incarnation, epoch, &records).await;
+        if !indexed.map_err(SinkError::Index)? {
+            return Err(SinkError::Fenced);
+        }
+        self.ledger.unpark(&repair).await
     }
 
     async fn report(&self, status: ProjectionStatus, last_error: Option<&str>) {

@@ -1,22 +1,18 @@
 use std::time::Duration;
 
-use domain::site::{SiteEvent, SiteSettings};
-use domain::{EmbedKey, Hostname, NotificationId, SiteName};
+use domain::NotificationId;
 use event_store::{
-    Bucket, CheckpointError, EventLog, FeedError, Leases, Log as _, NewEvent, RecordedEvent, Role,
-    Share, Worker,
+    CheckpointError, EventLog, FeedError, Leases, Log as _, RecordedEvent, Role, Share, Worker,
 };
-use projections::fold::{Place, ProjectError};
 use projections::runtime::{Batch, RunError, SinkError};
 use projections::sink::{Ledger, PgSink};
 use projections::site_list::SiteList;
 use projections::{CatchUpError, Projection, ProjectionState, Sink as _, Waited, site_list};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::facts::{account, now};
-use super::world::{LEASE, World, rows};
+use super::world::{LEASE, World};
 
 /// Two workers that believe to hold the same shards: the first was taken for dead meanwhile.
 struct Rivals {
@@ -98,124 +94,6 @@ fn is_fenced(outcome: &Result<(), SinkError>) -> bool {
         outcome,
         Err(SinkError::Checkpoint(CheckpointError::Fenced { .. }))
     )
-}
-
-#[tokio::test]
-async fn an_event_that_leads_to_a_row_which_the_table_refuses_is_named() {
-    let world = World::new().await;
-    let account = account();
-    let registered = |name: &str| SiteEvent::Registered {
-        account_id: account,
-        name: SiteName::parse(name).unwrap(),
-        domain: Hostname::parse("shop.example").unwrap(),
-        embed_key: EmbedKey::from_bytes([7; 16]), // of all of them
-        settings: SiteSettings::try_new(3, 24).unwrap(),
-        at: now(),
-    };
-    world.register_site(account, "Shoes").await;
-    let mut refused = 0;
-    for name in ["Hats", "Belts"] {
-        let stream = ("site", Uuid::now_v7());
-        refused = world.append(account, stream, 0, &[registered(name)]).await;
-    }
-    world.register_site(account, "Scarves").await;
-    let Err(CatchUpError::Stopped(stopped)) = world.projections.catch_up_all().await else {
-        panic!("went on");
-    };
-    let RunError::Sink(SinkError::Project { place, source }) = &stopped.source else {
-        panic!("{stopped:?}");
-    };
-    assert_eq!(place.position, refused);
-    assert!(matches!(source, ProjectError::Store(_)), "{source:?}");
-    assert_eq!(rows(&world, "rm_site_list_v1.site").await, 0);
-}
-
-#[tokio::test]
-async fn an_event_that_does_not_fit_its_row_is_named_and_leaves_nothing_behind() {
-    let world = World::new().await;
-    let account = account();
-    world.register_site(account, "Shoes").await;
-    let renamed = SiteEvent::Renamed {
-        name: SiteName::parse("Boots").unwrap(),
-        at: now(),
-    };
-    let nowhere = ("site", Uuid::now_v7());
-    let position = world.append(account, nowhere, 0, &[renamed]).await;
-    let Err(CatchUpError::Stopped(stopped)) = world.projections.catch_up_all().await else {
-        panic!("went on");
-    };
-    let RunError::Sink(SinkError::Project { place, source }) = &stopped.source else {
-        panic!("{stopped:?}");
-    };
-    assert_eq!(
-        *place,
-        Place {
-            position,
-            bucket: Bucket::of(nowhere.1)
-        }
-    );
-    assert!(matches!(source, ProjectError::MissingRow), "{source:?}");
-    assert_eq!(rows(&world, "rm_site_list_v1.site").await, 0);
-}
-
-#[tokio::test]
-async fn an_unknown_event_type_stops_the_projections_loudly_and_is_not_skipped() {
-    let world = World::new().await;
-    let account = account();
-    let site = world.register_site(account, "Shoes").await;
-    world.catch_up().await;
-    let vanished = NewEvent {
-        id: Uuid::now_v7(),
-        event_type: "site.vanished".to_owned(),
-        event_version: "1".to_owned(),
-        payload: json!({}),
-        tags: Vec::new(),
-    };
-    let position = world
-        .append_raw(account, ("site", site.into()), 1, vec![vanished])
-        .await;
-    world.register_site(account, "Hats").await;
-
-    let shutdown = CancellationToken::new();
-    let running = world.projections.spawn_all(&shutdown);
-    let token = world.store.token(position + 1);
-    let waited = world
-        .reads
-        .wait_for(&[Projection::SiteList], token, Duration::from_secs(20))
-        .await
-        .unwrap();
-    assert_eq!(waited, Waited::NotReached);
-    let others = [Projection::SubjectEvents];
-    let waited = world
-        .reads
-        .wait_for(&others, token, Duration::from_secs(20))
-        .await;
-    assert_eq!(waited.unwrap(), Waited::Reached);
-
-    let status = world.reads.positions().status().await.unwrap();
-    let site_list = status.iter().find(|one| one.name == "site_list").unwrap();
-    assert_eq!(site_list.state, ProjectionState::Stopped);
-    assert_eq!((site_list.checkpoint, site_list.lag), (position - 1, 2));
-    let error = site_list.last_error.as_deref().unwrap();
-    assert!(
-        error.contains("site.vanished") && error.contains("position 2"),
-        "{error}"
-    );
-    assert_eq!(rows(&world, "rm_site_list_v1.site").await, 1);
-
-    shutdown.cancel();
-    let stopped = running.await.unwrap();
-    let mut stopped: Vec<String> = stopped.into_iter().map(|one| one.name).collect();
-    stopped.sort();
-    assert_eq!(
-        stopped,
-        [
-            "integration_list",
-            "notification_list",
-            "proof_feed",
-            "site_list"
-        ]
-    );
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use event_store::{
     Bucket, Extent, FeedError, Intent, Leases, Log, LogName, Page, Positioned, ProjectionStatus,
-    SHARDS,
+    Repair, SHARDS,
 };
 use uuid::Uuid;
 
@@ -206,7 +206,7 @@ impl Sink<Record> for MemorySink {
         let state = self.state();
         Ok(Standing {
             leases: state.leases.clone(),
-            intent: state.intent,
+            intent: state.intent.clone(),
         })
     }
 
@@ -234,6 +234,10 @@ impl Sink<Record> for MemorySink {
             }
         }
         Ok(())
+    }
+
+    async fn repair(&mut self, _: Repair, _: Vec<Record>) -> Result<(), SinkError> {
+        unreachable!("nothing is parked without a ledger")
     }
 
     async fn report(&self, status: ProjectionStatus, last_error: Option<&str>) {

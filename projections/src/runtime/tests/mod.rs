@@ -4,7 +4,7 @@ mod memory;
 
 use std::time::Duration;
 
-use event_store::{FeedError, Intent, Lease, Leases, LogName, ProjectionStatus};
+use event_store::{FeedError, Intent, Lease, Leases, LeftOut, LogName, ProjectionStatus};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -200,11 +200,20 @@ async fn a_worker_that_is_fenced_sees_what_is_left_and_goes_on() {
     assert_eq!(positions(&sink), (1..=20).collect::<Vec<_>>());
 }
 
+fn intent(from: i64, to: i64) -> Intent {
+    Intent {
+        from,
+        to,
+        bucket: None,
+        left_out: LeftOut::default(),
+    }
+}
+
 #[tokio::test]
 async fn a_standing_intent_goes_first_and_exactly() {
     let log = MemoryLog::of(1..=40);
     let sink = MemorySink::at(vec![10]);
-    sink.state().intent = Some(Intent { from: 10, to: 35 });
+    sink.state().intent = Some(intent(10, 35));
     runner(&log, &sink).catch_up().await.unwrap();
     assert_eq!(sink.state().batches, [(10, 35), (35, 40)]);
 }
@@ -213,7 +222,7 @@ async fn a_standing_intent_goes_first_and_exactly() {
 async fn an_intent_that_the_log_no_longer_has_stops_the_projection() {
     let log = MemoryLog::of(1..=12);
     let sink = MemorySink::at(vec![10]);
-    sink.state().intent = Some(Intent { from: 10, to: 35 });
+    sink.state().intent = Some(intent(10, 35));
     assert!(matches!(
         stops(&log, &sink).await.source,
         RunError::LostIntent { head: 12, to: 35 }
