@@ -4,19 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use cqrs_es::CqrsFramework;
-use cqrs_es::persist::PersistedEventStore;
 use domain::notification::Notification;
-use postgres_es::{PostgresCqrs, PostgresEventRepository};
+use postgres_es::{PostgresCqrs, default_postgress_pool, postgres_cqrs};
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::load::Caller;
 use crate::ours;
 
 pub(crate) const BARE_INSERT: &str = "bare prepared single-row insert";
-pub(crate) const POSTGRES_ES: &str = "postgres-es 0.5 through CqrsFramework";
+pub(crate) const POSTGRES_ES: &str = "postgres-es 0.5 through CqrsFramework, on its default pool";
+pub(crate) const POSTGRES_ES_TUNED: &str =
+    "postgres-es 0.5 through CqrsFramework, on a connection per caller";
 pub(crate) const RAW_COPY_IN: &str = "raw COPY of the same rows";
 
 /// Rows of one COPY; more in one makes it no faster.
@@ -60,9 +60,13 @@ impl Baselines {
         Ok(all)
     }
 
-    /// The aggregate and the command of ours, through the framework on a pool that never makes a caller wait and never
-    /// tries a connection before it uses it.
-    pub(crate) async fn postgres_es(&self, callers: usize) -> Result<Vec<PostgresEsCaller>> {
+    /// The aggregate and the command of ours through its framework, put together as its documentation says.
+    pub(crate) async fn postgres_es(&self) -> PostgresEsCaller {
+        PostgresEsCaller::on(default_postgress_pool(&self.url).await)
+    }
+
+    /// On a pool that never makes a caller wait, and never tries a connection before it uses it.
+    pub(crate) async fn postgres_es_tuned(&self, callers: usize) -> Result<PostgresEsCaller> {
         let connections = u32::try_from(callers)?;
         let pool = PgPoolOptions::new()
             .min_connections(connections)
@@ -70,17 +74,7 @@ impl Baselines {
             .test_before_acquire(false)
             .connect(&self.url)
             .await?;
-        let store = PersistedEventStore::new_event_store(PostgresEventRepository::new(pool));
-        let framework: Arc<PostgresCqrs<Notification>> =
-            Arc::new(CqrsFramework::new(store, Vec::new(), ()));
-        let metadata = ours::metadata();
-        let metadata: HashMap<String, String> =
-            serde_json::from_value(metadata).context("metadata is strings")?;
-        let caller = PostgresEsCaller {
-            framework,
-            metadata,
-        };
-        Ok(vec![caller; callers])
+        Ok(PostgresEsCaller::on(pool))
     }
 
     /// Rows as the telemetry log holds them, by COPY into a plain table.
@@ -124,6 +118,19 @@ impl Caller for InsertCaller {
 pub(crate) struct PostgresEsCaller {
     framework: Arc<PostgresCqrs<Notification>>,
     metadata: HashMap<String, String>,
+}
+
+impl PostgresEsCaller {
+    fn on(pool: PgPool) -> Self {
+        let metadata = ours::metadata();
+        let text = |name: &str| metadata[name].as_str().unwrap_or_default().to_owned();
+        Self {
+            framework: Arc::new(postgres_cqrs(pool, Vec::new(), ())),
+            metadata: ["request_id", "source"]
+                .map(|name| (name.to_owned(), text(name)))
+                .into(),
+        }
+    }
 }
 
 impl Caller for PostgresEsCaller {

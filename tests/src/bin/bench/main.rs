@@ -32,7 +32,7 @@ use suite::{Pace, Part, Suite};
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How long each figure is measured, in each of its rounds.
-    #[arg(long, default_value_t = 1.5)]
+    #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// Each figure and its baselines take turns this often, so that a drifting machine drifts for all.
     #[arg(long, default_value_t = 2)]

@@ -45,12 +45,7 @@ impl Platform {
     /// On engines that are migrated.
     pub(crate) async fn open(connections: &Connections) -> Result<Self> {
         let secrets = Secrets::open(&connections.key_file)?;
-        let tuning = Tuning {
-            trusted_proxies: 0,
-            collect_events_per_second: 100_000_000,
-            collect_requests_per_second: 1_000_000,
-        };
-        let app = App::open(Part::WriteApi, connections, &tuning).await?;
+        let app = App::open(Part::WriteApi, connections, &tuning()).await?;
         let commands = app
             .commands()
             .context("the write API has commands")?
@@ -134,6 +129,15 @@ impl Platform {
             });
         }
         Ok(all)
+    }
+}
+
+/// Limits that nothing here reaches.
+fn tuning() -> Tuning {
+    Tuning {
+        trusted_proxies: 0,
+        collect_events_per_second: 100_000_000,
+        collect_requests_per_second: 1_000_000,
     }
 }
 

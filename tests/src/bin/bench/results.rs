@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::baseline::{BARE_INSERT, POSTGRES_ES};
+use crate::baseline::{BARE_INSERT, POSTGRES_ES, POSTGRES_ES_TUNED};
 use crate::growth::Costs;
 use crate::load::Measured;
 use crate::machine::Machine;
@@ -32,6 +32,7 @@ pub(crate) struct Contest {
     pub(crate) http: Measured,
     pub(crate) insert: Measured,
     pub(crate) postgres_es: Measured,
+    pub(crate) postgres_es_tuned: Measured,
 }
 
 pub(crate) fn command_entries(contests: &[Contest]) -> Vec<Entry> {
@@ -43,21 +44,24 @@ fn entries_of(contest: &Contest) -> Vec<Entry> {
     let callers = contest.callers;
     let (append, command, http) = (&contest.append, &contest.command, &contest.http);
     let (insert, postgres_es) = (&contest.insert, &contest.postgres_es);
+    let tuned = &contest.postgres_es_tuned;
     let named = |figure: &str| format!("{figure}.{callers}");
     let p99 = |figure: &str| format!("{figure}.{callers}.p99_ms");
     let rate = "commands/s";
     let mut entries = vec![
         Entry::rate(&named("append"), rate, append, BARE_INSERT, insert),
         Entry::rate(&named("append"), rate, append, POSTGRES_ES, postgres_es),
+        Entry::rate(&named("append"), rate, append, POSTGRES_ES_TUNED, tuned),
         Entry::p99(&p99("append"), append, BARE_INSERT, insert),
         Entry::p99(&p99("append"), append, POSTGRES_ES, postgres_es),
         Entry::rate(&named("command"), rate, command, POSTGRES_ES, postgres_es),
+        Entry::rate(&named("command"), rate, command, POSTGRES_ES_TUNED, tuned),
         Entry::rate(&named("http_command"), rate, http, IN_PROCESS, command),
         Entry::p99(&p99("http_command"), http, IN_PROCESS, command),
     ];
     if callers == 1 {
         entries.insert(
-            2,
+            3,
             Entry::p50("append.1.p50_ms", append, BARE_INSERT, insert),
         );
     }
@@ -146,12 +150,15 @@ impl Results {
 
     fn lines(&self, read: fn(&Measured) -> f64) -> Vec<Line> {
         type Side = fn(&Contest) -> &Measured;
-        let sides: [(&str, Side); 5] = [
+        let sides: [(&str, Side); 6] = [
             ("append, in process", |contest| &contest.append),
             ("command, in process", |contest| &contest.command),
             ("command over HTTP", |contest| &contest.http),
             (BARE_INSERT, |contest| &contest.insert),
-            (POSTGRES_ES, |contest| &contest.postgres_es),
+            ("postgres-es, default pool", |contest| &contest.postgres_es),
+            ("postgres-es, a connection per caller", |contest| {
+                &contest.postgres_es_tuned
+            }),
         ];
         let line = |(label, side): (&str, Side)| Line {
             label: label.to_owned(),

@@ -116,8 +116,14 @@ impl Suite {
             contest
                 .append
                 .add(load::run(ours.appends(callers)?, time).await?);
-            let postgres_es = others.postgres_es(callers).await?;
-            contest.postgres_es.add(load::run(postgres_es, time).await?);
+            let postgres_es = others.postgres_es().await;
+            contest
+                .postgres_es
+                .add(load::run(vec![postgres_es; callers], time).await?);
+            let tuned = others.postgres_es_tuned(callers).await?;
+            contest
+                .postgres_es_tuned
+                .add(load::run(vec![tuned; callers], time).await?);
             contest
                 .command
                 .add(load::run(ours.commands(callers)?, time).await?);
