@@ -99,7 +99,9 @@ impl Postgres {
         if let Some(user) = &self.run_as {
             user.apply(&mut postgres);
         }
-        postgres.output().is_ok_and(|output| output.status.success())
+        postgres
+            .output()
+            .is_ok_and(|output| output.status.success())
     }
 
     /// Makes the cluster beside its place and renames it: one that was killed half-way is never taken for whole.
