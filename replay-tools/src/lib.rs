@@ -4,6 +4,7 @@
 //! it reads through the same crates as the platform does. Today it shows where projections stand; rebuild, verify and
 //! the compliance tools come with the next releases.
 
+mod dead_letters;
 mod import;
 mod status;
 
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+
+use crate::dead_letters::DeadLettersCommand;
 
 /// Work on the log and its projections.
 #[derive(Debug, Parser)]
@@ -35,6 +38,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look after the events that could not be projected
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Bring the events of another event store in
     Import(import::ImportArgs),
 }
@@ -47,6 +53,7 @@ pub async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> Result<(
     };
     match arguments.command {
         Command::Status { json } => status::run(&database_url, json, out).await,
+        Command::DeadLetters(command) => dead_letters::run(&database_url, command, out).await,
         Command::Import(args) => import::run(&args, &database_url, &arguments.data_dir, out).await,
     }
 }

@@ -1,11 +1,17 @@
 //! `replay status`.
 
+use std::collections::HashMap;
 use std::io::Write;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use event_store::{EventLog, Role, TelemetryLog, connect};
 use projections::{Positions, Progress, ProjectionProgress, ProjectionState};
 use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// Between the two looks that a rate is taken from.
+const RATE_OVER: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(
     database_url: &str,
@@ -15,25 +21,44 @@ pub(crate) async fn run(
     let pool = connect(database_url, Role::Projector, 2).context("this is no Postgres URL")?;
     let events = EventLog::open(pool.clone()).await?;
     let telemetry = TelemetryLog::open(pool.clone()).await?;
-    let all = Positions::new(pool, events, telemetry, Progress::default())
-        .status()
-        .await?;
+    let positions = Positions::new(pool, events, telemetry, Progress::default());
+    let (before, looked) = (positions.status().await?, Instant::now());
+    tokio::time::sleep(RATE_OVER).await;
+    let all = positions.status().await?;
+    let rates = Rates::between(&before, &all, looked.elapsed());
     if json {
-        let all: Vec<Value> = all.iter().map(document).collect();
+        let all: Vec<Value> = all.iter().map(|one| document(one, &rates)).collect();
         writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
         return Ok(());
     }
     writeln!(
         out,
-        "{:<22} {:>7} {:>12} {:>12} {:>8}  state",
-        "projection", "version", "checkpoint", "head", "lag"
+        "{:<20} {:>7} {:>11} {:>11} {:>8} {:>8} {:>9} {:>6}  {:<12} workers (shards)",
+        "projection",
+        "version",
+        "checkpoint",
+        "head",
+        "lag",
+        "lag s",
+        "events/s",
+        "parked",
+        "state"
     )?;
     for one in &all {
-        let state = state(one.state);
         writeln!(
             out,
-            "{:<22} {:>7} {:>12} {:>12} {:>8}  {state}",
-            one.name, one.version, one.checkpoint, one.head, one.lag
+            "{:<20} {:>7} {:<6} {:>11} {:>11} {:>8} {:>8.1} {:>9.0} {:>6}  {:<11} {}",
+            one.name,
+            one.version,
+            if one.is_served { "yes" } else { "no" },
+            one.checkpoint,
+            one.head,
+            one.lag,
+            one.lag_seconds,
+            rates.of(one),
+            one.parked_keys,
+            state(one),
+            workers(one)
         )?;
         if let Some(error) = &one.last_error {
             writeln!(out, "    {error}")?;
@@ -42,23 +67,70 @@ pub(crate) async fn run(
     Ok(())
 }
 
-fn document(one: &ProjectionProgress) -> Value {
+/// Events per second by name and version.
+struct Rates<'a>(HashMap<(&'a str, i32), f64>);
+
+impl<'a> Rates<'a> {
+    fn between(
+        before: &'a [ProjectionProgress],
+        after: &[ProjectionProgress],
+        took: Duration,
+    ) -> Self {
+        let rates = before.iter().filter_map(|one| {
+            let is_same = |other: &&ProjectionProgress| {
+                other.name == one.name && other.version == one.version
+            };
+            let moved = after.iter().find(is_same)?.checkpoint - one.checkpoint;
+            let rate = moved as f64 / took.as_secs_f64();
+            Some(((&*one.name, one.version), rate))
+        });
+        Self(rates.collect())
+    }
+
+    fn of(&self, one: &ProjectionProgress) -> f64 {
+        let key = (&*one.name, one.version);
+        self.0.get(&key).copied().unwrap_or(0.0)
+    }
+}
+
+fn document(one: &ProjectionProgress, rates: &Rates<'_>) -> Value {
     json!({
         "name": one.name,
         "version": one.version,
+        "revision": one.revision,
+        "served": one.is_served,
         "log": one.log.map(event_store::LogName::as_str),
         "checkpoint": one.checkpoint,
         "head": one.head,
         "lag": one.lag,
-        "state": state(one.state),
+        "lag_seconds": one.lag_seconds,
+        "events_per_second": rates.of(one),
+        "state": state(one),
+        "parked_keys": one.parked_keys,
+        "workers": one.workers,
+        "shards_unheld": one.shards_unheld,
         "last_error": one.last_error,
     })
 }
 
-fn state(state: ProjectionState) -> &'static str {
-    match state {
-        ProjectionState::NotStarted => "not started",
-        ProjectionState::Running => "running",
+fn state(one: &ProjectionProgress) -> &'static str {
+    match one.state {
         ProjectionState::Stopped => "stopped",
+        _ if one.is_building => "building",
+        ProjectionState::NotStarted => "not started",
+        ProjectionState::Running if one.shards_unheld > 0 => "unattended",
+        ProjectionState::Running => "running",
     }
+}
+
+fn workers(one: &ProjectionProgress) -> String {
+    let mut text = one.workers.join(", ");
+    if one.shards_unheld > 0 {
+        let nobody = format!("nobody ({})", one.shards_unheld);
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(&nobody);
+    }
+    text
 }

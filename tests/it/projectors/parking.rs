@@ -1,9 +1,11 @@
 //! Poison parks its key, visibly and in order; the others go on, and what waited comes once.
 
+use clap::Parser as _;
 use domain::site::{SiteEvent, SiteSettings};
 use domain::{AccountId, EmbedKey, Hostname, NotificationId, SiteId, SiteName};
 use event_store::{Bucket, DeadLetter, DeadLetterError, DeadLetters, NewEvent, NewTelemetry, Role};
 use projections::{CatchUpError, Projection, ProjectionState, site_list};
+use replay_tools::Arguments;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -187,6 +189,87 @@ async fn an_unknown_event_type_is_never_skipped_until_somebody_decides() {
             "{tampering}"
         );
     }
+}
+
+/// What `replay dead-letters` says, as an operator sees it.
+async fn replay(world: &World, arguments: &[&str]) -> anyhow::Result<String> {
+    let fixed = [
+        "replay",
+        "--database-url",
+        &world.database_url,
+        "dead-letters",
+    ];
+    let arguments = Arguments::try_parse_from(fixed.iter().chain(arguments))?;
+    let mut out = Vec::new();
+    replay_tools::run(arguments, &mut out).await?;
+    Ok(String::from_utf8(out)?)
+}
+
+#[tokio::test]
+async fn an_operator_lists_shows_retries_and_discards() {
+    let world = World::new().await;
+    let (account, site) = (account(), SiteId::from(Uuid::now_v7()));
+    // Changes a row that no event has made.
+    let stream = ("site", site.into());
+    let position = world.append(account, stream, 0, &[renamed("Boots")]).await;
+    world.catch_up().await;
+    let at = position.to_string();
+
+    let listed = replay(&world, &["list"]).await.unwrap();
+    assert!(
+        listed.contains("site_list") && listed.contains("earlier event should have made"),
+        "{listed}"
+    );
+    let shown = replay(&world, &["show", "site_list", &at]).await.unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["event"]["type"], "site.renamed");
+    assert!(!shown.to_string().contains("Boots"), "{shown}");
+
+    replay(&world, &["retry", "site_list", &at]).await.unwrap();
+    world.catch_up().await;
+    let listed = replay(&world, &["list", "--json"]).await.unwrap();
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(
+        (&listed[0]["attempts"], &listed[0]["state"]),
+        (&json!(6), &json!("waits"))
+    );
+
+    for (wrong, because) in [
+        (vec!["show", "site_list", "9"], "ever waited"),
+        (vec!["retry", "site_list", "9"], "waits at position 9"),
+        (vec!["retry", "proof_feed"], "no key of proof_feed"),
+        (vec!["discard", "site_list", &at, "--by", "me"], "--reason"),
+        (
+            vec!["discard", "site_list", &at, "--by", "me", "--reason", " "],
+            "a reason",
+        ),
+    ] {
+        let error = replay(&world, &wrong).await.unwrap_err();
+        assert!(
+            format!("{error:#}").contains(because),
+            "{wrong:?}: {error:#}"
+        );
+    }
+    let discard = [
+        "discard",
+        "site_list",
+        &at,
+        "--by",
+        "me",
+        "--reason",
+        "a slip",
+    ];
+    replay(&world, &discard).await.unwrap();
+    world.catch_up().await;
+    assert_eq!(rows(&world, "es.parked_keys").await, 0);
+    assert!(
+        !replay(&world, &["list"])
+            .await
+            .unwrap()
+            .contains("site_list")
+    );
+    let all = replay(&world, &["list", "--all"]).await.unwrap();
+    assert!(all.contains("discarded"), "{all}");
 }
 
 /// Telemetry that names no notification.
