@@ -23,7 +23,7 @@ pub use append::{Append, AppendError, Appended, Excluded, NewEvent, Origin, Tag,
 pub use bucket::{BUCKETS, Bucket, SHARDS, Shard};
 pub use checkpoint::{CheckpointError, Checkpoints, Intent, ProjectionStatus};
 pub use cqrs::{AggregateStore, Loaded, Scope, encode};
-pub use feed::{EventLog, Extent, FeedError, Log, Page, Positioned, Reader};
+pub use feed::{EventLog, Extent, FeedError, Health, Hub, Log, Notifier, Page, Positioned, Reader};
 pub use lease::{Lease, Leases, Share, Worker, WorkerError};
 pub use parking::{DeadLetter, DeadLetterError, DeadLetters, LeftOut, Parked, ParkedKey, Repair};
 pub use pool::{Role, connect, connect_lane};

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::append::{self, Append, AppendError, AppendLane, Appended, TagKey};
 use crate::bucket::Bucket;
+use crate::feed::Notifier;
 use crate::token::{LogName, Token};
 use crate::vault::{Vault, VaultError};
 
@@ -108,6 +109,7 @@ pub struct Store {
     lane: AppendLane,
     tags: TagKey,
     incarnation: Uuid,
+    notifier: Option<Notifier>,
 }
 
 impl Store {
@@ -119,7 +121,14 @@ impl Store {
             lane: append::start(lane, incarnation),
             tags,
             incarnation,
+            notifier: None,
         })
+    }
+
+    /// Announces to other processes what is appended.
+    pub fn announcing(mut self, notifier: Notifier) -> Self {
+        self.notifier = Some(notifier);
+        self
     }
 
     /// Seals the command's personal data and appends through the lane.
@@ -130,7 +139,9 @@ impl Store {
                 .seal(append.tenant, event.id, &mut event.payload)
                 .await?;
         }
-        append::append(&self.lane, &self.tags, append).await
+        let appended = append::append(&self.lane, &self.tags, append).await?;
+        self.notifier.iter().for_each(Notifier::flushed);
+        Ok(appended)
     }
 
     /// The stored result of a command, if it was accepted before.

@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result};
 use commands::{Commands, Telemetry};
 use event_store::vault::Vault;
 use event_store::{
-    Role, Store, Streams, TagKey, TelemetryLane, TelemetryLog, connect, connect_lane,
+    LogName, Notifier, Role, Store, Streams, TagKey, TelemetryLane, TelemetryLog, connect,
+    connect_lane,
 };
 
 use crate::config::Connections;
@@ -22,14 +23,18 @@ pub async fn open(connections: &Connections, secrets: &Secrets) -> Result<Comman
         vault(connections, secrets).await?,
         domain::upcasters(),
     );
+    let announce =
+        |log| Ok::<_, anyhow::Error>(Notifier::start(connect(url, Role::Writer, 1)?, log));
     let store = Store::open(connect_lane(url)?, streams, TagKey::of(&secrets.provider))
         .await
-        .context("could not open the event store; was the database migrated?")?;
+        .context("could not open the event store; was the database migrated?")?
+        .announcing(announce(LogName::Events)?);
     let telemetry_log = TelemetryLog::open(pool)
         .await
         .context("could not open the telemetry log")?;
     let telemetry = Telemetry::new(
-        TelemetryLane::start(connect_lane(url)?, &telemetry_log),
+        TelemetryLane::start(connect_lane(url)?, &telemetry_log)
+            .announcing(announce(LogName::Telemetry)?),
         telemetry_log,
     );
     Ok(Commands::new(store, telemetry, secrets.commands.clone()))

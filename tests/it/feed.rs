@@ -200,7 +200,21 @@ async fn both_logs_read_alike_by_query_and_by_copy() {
     world.telemetry().await.collect(batch).await.unwrap();
     let pool = world.pool(Role::Projector);
     alike(EventLog::open(pool.clone()).await.unwrap(), 15).await;
+    assert!(was_copied(&world, "es.events").await);
     alike(TelemetryLog::open(pool).await.unwrap(), 9).await;
+    assert!(was_copied(&world, "es.telemetry").await);
+}
+
+/// Whether the last that a projector asked for was a bulk of this table.
+async fn was_copied(world: &World, table: &str) -> bool {
+    sqlx::query_scalar(
+        "select exists (select from pg_stat_activity where application_name = 'proofline_projector'
+           and datname = current_database() and query ~ '^copy ' and query ~ $1)",
+    )
+    .bind(table)
+    .fetch_one(&mut world.owner().await)
+    .await
+    .unwrap()
 }
 
 async fn alike<L: Log<Record: std::fmt::Debug>>(log: L, count: usize) {

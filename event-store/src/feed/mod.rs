@@ -2,6 +2,7 @@
 
 mod copy;
 mod events;
+mod hub;
 mod reader;
 
 use std::future::Future;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 pub(crate) use self::copy::{CopyError, Fields, copy_page};
 pub use self::events::EventLog;
+pub use self::hub::{Health, Hub, Notifier};
 pub use self::reader::Reader;
 use crate::bucket::Bucket;
 use crate::token::{LogName, Token};
@@ -92,12 +94,28 @@ pub trait Log: Clone + Send + Sync + 'static {
     /// The last position, and the log's identity now.
     fn head(&self) -> impl Future<Output = Result<(i64, Uuid), sqlx::Error>> + Send;
 
+    /// The last position, as the process knows it from a moment ago; `None` where it can't tell, or where the log is
+    /// another one now. For measuring: a lag against it is unknown while nobody is able to read the log.
+    fn known_head(&self) -> impl Future<Output = Option<i64>> + Send {
+        async {
+            let (head, incarnation) = self.head().await.ok()?;
+            (incarnation == self.incarnation()).then_some(head)
+        }
+    }
+
     /// How long ago, in seconds of the database's clock, the record at `position` was appended. `None` where none
     /// stands there.
     fn age_seconds(
         &self,
         position: i64,
     ) -> impl Future<Output = Result<Option<f64>, sqlx::Error>> + Send;
+
+    /// Until there may be records after `after`, as far as this process learns without asking. Whoever waits looks for
+    /// himself from time to time.
+    fn grown(&self, after: i64) -> impl Future<Output = ()> + Send {
+        let _ = after;
+        std::future::pending()
+    }
 
     fn token(&self, position: i64) -> Token {
         Token {

@@ -9,7 +9,7 @@ const RECORD_BYTES_ASSUMED: usize = 1024;
 pub struct Reader<L: Log> {
     log: L,
     position: i64,
-    /// The log's last position when it was last looked at; 0 before.
+    /// The log's last position when it was last read; 0 before.
     head: i64,
     /// The record at the position, where this reader has read it.
     last: Option<L::Record>,
@@ -39,6 +39,11 @@ impl<L: Log> Reader<L> {
     /// The last position that was read.
     pub fn position(&self) -> i64 {
         self.position
+    }
+
+    /// The log's last position when it was last read; 0 before.
+    pub fn head(&self) -> i64 {
+        self.head
     }
 
     pub fn log(&self) -> &L {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub use self::log::{TelemetryEvent, TelemetryLog};
 use crate::append::{AppendError, Failure, failure};
 use crate::bucket::Bucket;
-use crate::feed::Log as _;
+use crate::feed::{Log as _, Notifier};
 use crate::lane::{Access, Flush, Lane, LaneError, Limits};
 use crate::pool::{ANSWER_WITHIN, not_answered};
 
@@ -45,6 +45,7 @@ pub struct Collected {
 #[derive(Clone)]
 pub struct TelemetryLane {
     lane: Lane<CollectFlush>,
+    notifier: Option<Notifier>,
 }
 
 impl TelemetryLane {
@@ -67,17 +68,26 @@ impl TelemetryLane {
                 },
                 limits,
             ),
+            notifier: None,
         }
+    }
+
+    /// Announces to other processes what is appended.
+    pub fn announcing(mut self, notifier: Notifier) -> Self {
+        self.notifier = Some(notifier);
+        self
     }
 
     /// Appends those events of the batch that are new. A batch whose outcome is unknown can be sent again as it is.
     pub async fn collect(&self, batch: Vec<NewTelemetry>) -> Result<Collected, AppendError> {
-        self.lane.submit(batch).await.unwrap_or_else(|error| {
+        let collected = self.lane.submit(batch).await.unwrap_or_else(|error| {
             Err(match error {
                 LaneError::Full => AppendError::Overloaded,
                 LaneError::Ended => AppendError::Ended,
             })
-        })
+        })?;
+        self.notifier.iter().for_each(Notifier::flushed);
+        Ok(collected)
     }
 }
 
