@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres};
+use sqlx::{PgConnection, PgPool, Postgres};
 
 /// The runtime roles. Stored in the database; never rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +39,27 @@ pub(crate) fn not_answered(connection: PoolConnection<Postgres>) -> sqlx::Error 
 }
 
 /// A pool for a lane, as [`Role::Writer`]: two calls in flight, and one connection to find out about lost replies. A
-/// connection is not tried before it is used; a lane finds out by itself what became of a call.
+/// connection is not tried before it is used; a lane finds out by itself what became of a call. What each new connection
+/// leads to is looked at first: it may be another cluster than the last one.
 pub fn connect_lane(url: &str) -> Result<PgPool, sqlx::Error> {
     Ok(options(3)
         .test_before_acquire(false)
+        .after_connect(|connection, _| Box::pin(recognise_cluster(connection)))
         .connect_lazy_with(session(url, Role::Writer)?))
+}
+
+/// Gives the logs new incarnations where this is another cluster or timeline than they were written in.
+pub(crate) async fn recognise_cluster(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let moved = sqlx::query_scalar!(r#"select es.recognise_cluster() as "moved!""#)
+        .fetch_one(connection)
+        .await?;
+    if moved {
+        tracing::error!(
+            "the database was restored or promoted and may have lost the tail of its logs: they have new incarnations, \
+             every process is to be restarted, and every projection that has read the old logs to be rebuilt"
+        );
+    }
+    Ok(())
 }
 
 /// A pool whose connections act as `role` from their first statement on. Connects lazily: an engine that is down is an

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::append::{self, Append, AppendError, AppendLane, Appended, TagKey};
 use crate::bucket::Bucket;
 use crate::feed::Notifier;
+use crate::pool::recognise_cluster;
 use crate::token::{LogName, Token};
 use crate::vault::{Vault, VaultError};
 
@@ -262,13 +263,17 @@ impl Streams {
     }
 }
 
-/// The identity of a log: it changes when a restore or a promotion lost a tail.
+/// The identity of a log: it changes when a restore or a promotion may have lost a tail.
 pub(crate) async fn incarnation(pool: &PgPool, log: LogName) -> Result<Uuid, StoreError> {
+    let mut connection = pool.acquire().await.map_err(StoreError::ReadLog)?;
+    recognise_cluster(&mut connection)
+        .await
+        .map_err(StoreError::ReadLog)?;
     sqlx::query_scalar!(
         "select incarnation from es.log where name = $1",
         log.as_str()
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *connection)
     .await
     .map_err(StoreError::ReadLog)
 }

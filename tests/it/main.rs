@@ -17,6 +17,7 @@ mod hub;
 mod import;
 mod journey;
 mod projectors;
+mod restored;
 mod served;
 mod several_processes;
 mod support;
