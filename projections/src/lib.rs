@@ -6,7 +6,7 @@
 //!
 //! - [`Runner`] is the one loop, in production and in tests alike. A [`Sink`] writes a batch exactly once.
 //! - [`Projections`] composes a process; [`Reads`] is the handle for the read side.
-//! - **Invariant:** no event is skipped. What can't be projected stops its projector, visibly.
+//! - **Invariant:** no event is skipped. What can't be projected parks its key, visibly.
 //! - **Invariant:** tenant data is read through [`ReadTx`] only, as one account.
 //! - **Invariant:** no read model holds personal data in the clear; the proof feed keeps the log's sealed envelopes.
 
