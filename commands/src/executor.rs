@@ -49,11 +49,11 @@ struct Target {
 
 /// What a command takes for its aggregate alone, across streams.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Claim {
+pub struct Claim {
     /// On every event of the command.
-    pub(crate) tags: Vec<Tag>,
+    pub tags: Vec<Tag>,
     /// What must not have happened. Where it has, the command is refused with [`CommandError::Taken`].
-    pub(crate) excluded: Vec<Excluded>,
+    pub excluded: Vec<Excluded>,
 }
 
 /// How one attempt ended.

@@ -21,11 +21,11 @@ pub use activity::{Activities, NewActivity};
 pub use call::{Call, ClientKey};
 pub use error::CommandError;
 pub use event_store::Token;
-pub use executor::{Committed, Executor};
+pub use executor::{Claim, Committed, Executor};
 pub use integration::{Integrations, NewShop};
 pub use notification::{NewNotification, Notifications};
 pub use secrets::Secrets;
-pub use site::{NewSite, Sites};
+pub use site::{NewSite, Sites, claim_of};
 pub use telemetry::{Collected, Observation, Telemetry};
 
 /// Every entry point of the write side. Cheap to clone.

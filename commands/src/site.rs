@@ -31,7 +31,7 @@ pub struct NewSite {
 
 /// A domain belongs to one site, across all accounts, except for the name by which everybody calls his own machine. Nothing
 /// gives a domain back yet.
-fn claim_of(domain: &Hostname) -> Claim {
+pub fn claim_of(domain: &Hostname) -> Claim {
     if domain.is_local() {
         return Claim::default();
     }

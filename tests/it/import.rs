@@ -297,6 +297,22 @@ async fn a_database_of_postgres_es_comes_in_and_is_projected() {
     let grown = source.import(&world, &[]).await;
     assert_eq!(grown.events(), [12, 3, 9, 0]);
     assert_eq!(stored(&world).await, source.events().await);
+
+    // A domain belongs to one site, imported or not.
+    let twin = Uuid::from_u128(0x7717).to_string();
+    sqlx::query(
+        "insert into events select aggregate_type, $1, sequence, event_type, event_version, payload, metadata
+         from events where aggregate_type = 'site' limit 1",
+    )
+    .bind(&twin)
+    .execute(&source.pool)
+    .await
+    .unwrap();
+    let refused = source.import(&world, &[]).await.refused();
+    assert!(
+        refused[&twin].contains("was claimed at position"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What must hold before an event may enter the log: that every reader of this build can read it, that nothing personal
 //! is in it unsealed, and that it is the tenant's own.
 
+use commands::Claim;
 use cqrs_es::DomainEvent;
 use cqrs_es::persist::SerializedEvent;
 use domain::Event;
@@ -20,6 +21,8 @@ use super::refusal::Refusal;
 pub(super) struct Admitted {
     /// Its id is yet to be given.
     pub(super) event: NewEvent,
+    /// What it takes for its stream alone, as it would on the platform.
+    pub(super) claim: Claim,
     pub(super) owner: Owner,
 }
 
@@ -69,6 +72,7 @@ pub(super) fn admit(
     }
     Ok(Admitted {
         owner: owner(&event),
+        claim: claim(&event),
         event: encoded,
     })
 }
@@ -108,6 +112,17 @@ fn owner(event: &Event) -> Owner {
             Owner::OfSite((*site_id).into())
         }
         Event::Activity(event) => Owner::OfSite(event.site_id().into()),
+    }
+}
+
+fn claim(event: &Event) -> Claim {
+    match event {
+        Event::Site(SiteEvent::Registered { domain, .. }) => commands::claim_of(domain),
+        Event::Site(SiteEvent::Renamed { .. } | SiteEvent::SettingsChanged { .. })
+        | Event::Account(_)
+        | Event::Notification(_)
+        | Event::Integration(_)
+        | Event::Activity(_) => Claim::default(),
     }
 }
 

@@ -38,8 +38,8 @@ use self::stream_import::{Counts, Importer};
 
 /// Streams on their way into the lane: enough for full batches, well below what the lane lets wait.
 const STREAMS_MAX: usize = 512;
-/// What they may hold of the source together; about four times as much in memory.
-const ROOM_KIB: usize = 32 << 10;
+/// What they may hold of the source together: less than the lane lets one tenant have under way.
+const ROOM_KIB: usize = 6 << 10;
 const LOAD_CONNECTIONS: u32 = 8;
 const KEY_CONNECTIONS: u32 = 4;
 

@@ -37,6 +37,10 @@ pub(super) enum Refusal {
     ForeignSite { site: uuid::Uuid },
     #[error("the stream belongs to another account here")]
     ForeignStream,
+    #[error(
+        "what the event claims for itself, a site its domain, was claimed at position {position}"
+    )]
+    Taken { position: i64 },
     #[error("another event stands here")]
     OtherContent,
     #[error("the event was not taken: {0}")]

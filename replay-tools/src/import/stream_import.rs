@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use event_store::{
-    Append, AppendError, NewEvent, Origin, RecordedEvent, Store, StreamHead, StreamId,
+    Append, AppendError, Excluded, NewEvent, Origin, RecordedEvent, Store, StreamHead, StreamId,
 };
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -66,6 +66,7 @@ struct Ready {
     sequence: i64,
     event: NewEvent,
     owner: Owner,
+    excluded: Vec<Excluded>,
     metadata: Value,
 }
 
@@ -206,12 +207,14 @@ impl Importer {
             event.sequence,
             mapped,
         )?;
+        admitted.event.tags = admitted.claim.tags;
         admitted.event.id =
             self.derived_id("event", source_type, &event.aggregate_id, event.sequence);
         Ok(Ready {
             sequence: event.sequence,
             event: admitted.event,
             owner: admitted.owner,
+            excluded: admitted.claim.excluded,
             metadata: json!({
                 "source": SOURCE,
                 "imported": { "from": self.source_name, "metadata": metadata },
@@ -327,8 +330,15 @@ impl Importer {
                     // Somebody else appended, or this very append was done and its answer lost.
                     target.standing = self.standing(&target.id).await?;
                 }
-                Err(error @ (AppendError::Unavailable(_) | AppendError::Ended)) => {
+                Err(
+                    error @ (AppendError::Unavailable(_)
+                    | AppendError::Overloaded
+                    | AppendError::Ended),
+                ) => {
                     return Err(error).context("the database does not take appends");
+                }
+                Err(AppendError::ConditionFailed { position }) => {
+                    return Ok(Err(at(sequence)(Refusal::Taken { position })));
                 }
                 Err(AppendError::NotFound) => return Ok(Err(Refusal::ForeignStream.into())),
                 Err(error) => {
@@ -360,7 +370,10 @@ impl Importer {
                 metadata: first.metadata.clone(),
             },
             request_hash: None,
-            excluded: Vec::new(),
+            excluded: command
+                .iter()
+                .flat_map(|ready| ready.excluded.clone())
+                .collect(),
             events: command.iter().map(|ready| ready.event.clone()).collect(),
         }
     }
