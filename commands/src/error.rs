@@ -37,6 +37,7 @@ impl From<StoreError> for CommandError {
             StoreError::ReadLog(_)
             | StoreError::ReadHead(_)
             | StoreError::ReadEvents(_)
+            | StoreError::ReadSnapshot(_)
             | StoreError::ReadCommand(_) => Self::Unavailable(Box::new(error)),
             StoreError::Open { ref source, .. } if source.is_transient() => {
                 Self::Unavailable(Box::new(error))

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use domain::DomainError;
-use event_store::{Append, AppendError, Appended, Excluded, Loaded, Store, StreamId, Tag, Token};
+use event_store::{
+    Append, AppendError, Appended, Excluded, Loaded, SnapshotSchema, Store, StreamId, Tag, Token,
+};
 use uuid::Uuid;
 
 use crate::cache::AggregateCache;
 use crate::call::{Call, ClientKey};
 use crate::error::CommandError;
+use crate::snapshots::Kept;
 
 /// How often a command is decided before its caller is told that others keep changing the aggregate.
 const DECISIONS_MAX: usize = 16;
@@ -102,7 +105,7 @@ impl Executor {
         command: A::Command,
     ) -> Result<Committed, CommandError>
     where
-        A: Aggregate<Services = ()> + Clone + 'static,
+        A: Kept<Services = ()> + Clone + 'static,
         A::Command: Clone + Send + Sync,
         A::Event: 'static,
         A::Error: DomainError,
@@ -123,7 +126,7 @@ impl Executor {
         claim: Claim,
     ) -> Result<Committed, CommandError>
     where
-        A: Aggregate<Services = ()> + Clone + 'static,
+        A: Kept<Services = ()> + Clone + 'static,
         A::Command: Clone + Send + Sync,
         A::Event: 'static,
         A::Error: DomainError,
@@ -158,7 +161,7 @@ impl Executor {
         command: A::Command,
     ) -> Result<Committed, CommandError>
     where
-        A: Aggregate<Services = ()> + Clone + 'static,
+        A: Kept<Services = ()> + Clone + 'static,
         A::Command: Clone + Send + Sync,
         A::Event: 'static,
         A::Error: DomainError,
@@ -198,7 +201,7 @@ impl Executor {
         current: Current<A>,
     ) -> Result<Attempt, CommandError>
     where
-        A: Aggregate<Services = ()> + Clone + 'static,
+        A: Kept<Services = ()> + Clone + 'static,
         A::Error: DomainError,
     {
         let loaded = &current.loaded;
@@ -278,7 +281,7 @@ impl Executor {
     /// store where the cache does not have it or has only its absence.
     pub async fn load<A>(&self, tenant: Uuid, id: Uuid) -> Result<Arc<Loaded<A>>, CommandError>
     where
-        A: Aggregate + Clone + 'static,
+        A: Kept + Clone + 'static,
     {
         Ok(self
             .current::<A>(tenant, &id.to_string(), false)
@@ -293,7 +296,7 @@ impl Executor {
         id: Uuid,
     ) -> Result<Arc<Loaded<A>>, CommandError>
     where
-        A: Aggregate + Clone + 'static,
+        A: Kept + Clone + 'static,
     {
         Ok(self
             .current::<A>(tenant, &id.to_string(), true)
@@ -307,12 +310,9 @@ impl Executor {
         id: Uuid,
     ) -> Result<Option<(Uuid, Arc<Loaded<A>>)>, CommandError>
     where
-        A: Aggregate + Clone + 'static,
+        A: Kept + Clone + 'static,
     {
-        let stream = StreamId {
-            aggregate_type: A::TYPE.to_owned(),
-            aggregate_id: id.to_string(),
-        };
+        let stream = StreamId::of::<A>(&id.to_string());
         let Some(head) = self.store.streams().head(&stream).await? else {
             return Ok(None);
         };
@@ -350,7 +350,7 @@ impl Executor {
         must_be_fresh: bool,
     ) -> Result<Current<A>, CommandError>
     where
-        A: Aggregate + 'static,
+        A: Kept + 'static,
     {
         if !must_be_fresh && let Some(loaded) = self.cache.get::<A>(tenant, id) {
             return Ok(Current {
@@ -358,7 +358,11 @@ impl Executor {
                 fresh: false,
             });
         }
-        let loaded = Arc::new(self.store.streams().load::<A>(tenant, id).await?);
+        let streams = self.store.streams();
+        let loaded = Arc::new(match A::SNAPSHOTS.map(SnapshotSchema::of::<A>) {
+            Some(schema) => streams.load_kept::<A>(tenant, id, schema).await?,
+            None => streams.load::<A>(tenant, id).await?,
+        });
         // What is not there yet is not cached: it takes no space, and its coming would not be noticed.
         if loaded.version > 0 {
             self.cache.put(tenant, id, loaded.clone());
@@ -400,7 +404,7 @@ impl Executor {
         appended: &Appended,
     ) -> Result<Committed, CommandError>
     where
-        A: Aggregate + 'static,
+        A: Kept + 'static,
     {
         if appended.replayed || appended.version == 0 {
             self.cache.forget::<A>(tenant, &appended.aggregate_id);
@@ -434,10 +438,7 @@ impl Target {
             tenant: call.account.into(),
             owner,
             id,
-            stream: StreamId {
-                aggregate_type: A::TYPE.to_owned(),
-                aggregate_id: id.to_string(),
-            },
+            stream: StreamId::of::<A>(&id.to_string()),
             claim,
         }
     }

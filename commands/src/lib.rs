@@ -14,6 +14,7 @@ mod integration;
 mod notification;
 mod secrets;
 mod site;
+mod snapshots;
 mod telemetry;
 
 pub use account::Accounts;
@@ -26,6 +27,7 @@ pub use integration::{Integrations, NewShop};
 pub use notification::{NewNotification, Notifications};
 pub use secrets::Secrets;
 pub use site::{NewSite, Sites, claim_of};
+pub use snapshots::Kept;
 pub use telemetry::{Collected, Observation, Telemetry};
 
 /// Every entry point of the write side. Cheap to clone.

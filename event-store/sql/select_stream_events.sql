@@ -6,3 +6,4 @@ join es.events e on e.aggregate_type = s.aggregate_type and e.aggregate_id = s.a
                 and e.position between s.first_position and s.last_position
 where s.aggregate_type = $1 and s.aggregate_id = $2 and e.sequence > $3
 order by e.sequence
+limit $4

@@ -39,8 +39,22 @@ impl Streams {
         tenant: Uuid,
         aggregate_id: &str,
     ) -> Result<Loaded<A>, StoreError> {
-        let mut loaded = Loaded::<A>::absent();
-        for event in self.events_after(&stream::<A>(aggregate_id), 0).await? {
+        let events = self
+            .events_after(&StreamId::of::<A>(aggregate_id), 0)
+            .await?;
+        let mut loaded = Loaded::absent();
+        self.fold(tenant, &mut loaded, events).await?;
+        Ok(loaded)
+    }
+
+    /// Applies the stream's next events.
+    pub(crate) async fn fold<A: Aggregate>(
+        &self,
+        tenant: Uuid,
+        loaded: &mut Loaded<A>,
+        events: Vec<RecordedEvent>,
+    ) -> Result<(), StoreError> {
+        for event in events {
             if event.tenant != tenant {
                 return Err(StoreError::NotFound);
             }
@@ -48,7 +62,7 @@ impl Streams {
             loaded.last_position = event.position;
             loaded.aggregate.apply(self.decode::<A>(event).await?);
         }
-        Ok(loaded)
+        Ok(())
     }
 
     /// Opens, upcasts and decodes a stored event.
@@ -105,13 +119,6 @@ fn tagged(event_type: &str, payload: Value) -> Value {
     Value::Object(Map::from_iter([(event_type.to_owned(), payload)]))
 }
 
-fn stream<A: Aggregate>(aggregate_id: &str) -> StreamId {
-    StreamId {
-        aggregate_type: A::TYPE.to_owned(),
-        aggregate_id: aggregate_id.to_owned(),
-    }
-}
-
 fn serialized(event: RecordedEvent, payload: Value) -> SerializedEvent {
     SerializedEvent {
         aggregate_id: event.stream.aggregate_id,
@@ -154,7 +161,7 @@ impl<A: Aggregate> AggregateStore<A> {
         for event in self
             .store
             .streams()
-            .events_after(&stream::<A>(aggregate_id), 0)
+            .events_after(&StreamId::of::<A>(aggregate_id), 0)
             .await?
         {
             if event.tenant != self.scope.tenant {
@@ -215,7 +222,7 @@ impl<A: Aggregate> EventStore<A> for AggregateStore<A> {
         let command_id = Uuid::now_v7();
         let append = Append {
             tenant: self.scope.tenant,
-            stream: stream::<A>(&context.aggregate_id),
+            stream: StreamId::of::<A>(&context.aggregate_id),
             owner: self.scope.owner,
             expected: context.current_sequence as i64,
             origin: Origin {
@@ -259,6 +266,7 @@ fn load_failed<E: std::error::Error>(error: StoreError) -> AggregateError<E> {
         StoreError::ReadLog(_)
         | StoreError::ReadHead(_)
         | StoreError::ReadEvents(_)
+        | StoreError::ReadSnapshot(_)
         | StoreError::ReadCommand(_) => AggregateError::DatabaseConnectionError(Box::new(error)),
     }
 }

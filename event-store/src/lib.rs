@@ -14,9 +14,11 @@ mod lane;
 mod lease;
 mod parking;
 mod pool;
+mod snapshot;
 mod store;
 mod telemetry;
 mod token;
+mod upkeep;
 pub mod vault;
 
 pub use append::{Append, AppendError, Appended, Excluded, NewEvent, Origin, Tag, TagKey};
@@ -27,6 +29,8 @@ pub use feed::{EventLog, Extent, FeedError, Health, Hub, Log, Notifier, Page, Po
 pub use lease::{Lease, Leases, Share, Worker, WorkerError};
 pub use parking::{DeadLetter, DeadLetterError, DeadLetters, LeftOut, Parked, ParkedKey, Repair};
 pub use pool::{Role, connect, connect_lane};
+pub use snapshot::SnapshotSchema;
 pub use store::{RecordedEvent, Store, StoreError, StoredCommand, StreamHead, StreamId, Streams};
 pub use telemetry::{Collected, NewTelemetry, TelemetryEvent, TelemetryLane, TelemetryLog};
 pub use token::{LogName, Token, TokenError};
+pub use upkeep::{Upkeep, UpkeepError};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use cqrs_es::Aggregate;
 use cqrs_es::persist::EventUpcaster;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -24,6 +25,15 @@ pub struct StreamId {
     /// Stored name, for instance `site`.
     pub aggregate_type: String,
     pub aggregate_id: String,
+}
+
+impl StreamId {
+    pub fn of<A: Aggregate>(aggregate_id: &str) -> Self {
+        Self {
+            aggregate_type: A::TYPE.to_owned(),
+            aggregate_id: aggregate_id.to_owned(),
+        }
+    }
 }
 
 /// An event as it is stored. `payload` is the stored text, personal data in it sealed.
@@ -79,6 +89,8 @@ pub enum StoreError {
     ReadHead(#[source] sqlx::Error),
     #[error("could not read a stream's events")]
     ReadEvents(#[source] sqlx::Error),
+    #[error("could not read a snapshot")]
+    ReadSnapshot(#[source] sqlx::Error),
     #[error("could not look a command up")]
     ReadCommand(#[source] sqlx::Error),
     #[error("the stream belongs to another tenant")]
@@ -233,18 +245,29 @@ impl Streams {
             .collect())
     }
 
-    /// The stream's events after `sequence`, in order, as stored. The positions bound which partitions are read.
+    /// The stream's events after `sequence`, in order, as stored.
     pub async fn events_after(
         &self,
         stream: &StreamId,
         sequence: i64,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.read_events(stream, sequence, None).await
+    }
+
+    /// The first of them. The positions bound which partitions are read.
+    pub(crate) async fn read_events(
+        &self,
+        stream: &StreamId,
+        sequence: i64,
+        limit: Option<i64>,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         let rows = sqlx::query_file_as!(
             EventRow,
             "sql/select_stream_events.sql",
             stream.aggregate_type,
             stream.aggregate_id,
-            sequence
+            sequence,
+            limit
         )
         .fetch_all(&self.pool)
         .await
@@ -256,6 +279,10 @@ impl Streams {
 
     pub fn vault(&self) -> &Vault {
         &self.vault
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     pub(crate) fn upcasters(&self) -> &[Box<dyn EventUpcaster>] {

@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{self, Next};
 use commands::Commands;
-use event_store::{LogName, Role, connect};
+use event_store::{LogName, Role, Upkeep, connect};
 use platform::serve::{self, Ops};
 use projections::{ProjectionState, Projections, Reads, Wake};
 use read_api::{ReadConfig, ReadState};
@@ -26,6 +26,7 @@ use crate::write_side;
 const PROJECTOR_CONNECTIONS: u32 = 10;
 const READER_CONNECTIONS: u32 = 10;
 const KEY_CONNECTIONS: u32 = 2;
+const UPKEEP_CONNECTIONS: u32 = 1;
 /// For requests in flight when the process is told to stop; streams end at once.
 const GRACE: Duration = Duration::from_secs(2);
 /// For a batch that a projector has begun, and for giving its leases back.
@@ -44,6 +45,7 @@ pub enum Part {
 pub struct App {
     part: Part,
     commands: Option<Commands>,
+    upkeep: Option<Upkeep>,
     projections: Option<Projections>,
     router: Router,
 }
@@ -55,6 +57,14 @@ impl App {
         let commands = match part {
             Part::All | Part::WriteApi => Some(write_side::open(connections, &secrets).await?),
             Part::ReadApi | Part::Projector => None,
+        };
+        let upkeep = match &commands {
+            Some(_) => Some(Upkeep::new(connect(
+                &connections.database_url,
+                Role::Writer,
+                UPKEEP_CONNECTIONS,
+            )?)),
+            None => None,
         };
         let projections = match part {
             Part::All | Part::ReadApi | Part::Projector => {
@@ -96,6 +106,7 @@ impl App {
         Ok(Self {
             part,
             commands,
+            upkeep,
             projections,
             router: serve::finish(router, ops),
         })
@@ -116,6 +127,12 @@ impl App {
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
         let projecting = CancellationToken::new();
         let mut tasks = tokio::task::JoinSet::new();
+        if let Some(upkeep) = self.upkeep.clone() {
+            let until = projecting.clone();
+            tasks.spawn(async move {
+                until.run_until_cancelled(upkeep.run()).await;
+            });
+        }
         if let Some(projections) = &self.projections {
             if matches!(self.part, Part::All | Part::Projector) {
                 let projectors = projections.spawn_all(&projecting);

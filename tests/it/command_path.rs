@@ -1,12 +1,15 @@
 //! A test per row of the table in docs/command-path.md.
 
 use commands::{
-    Call, ClientKey, CommandError, Commands, NewNotification, NewSite, Secrets, Telemetry,
+    Call, ClientKey, CommandError, Commands, NewActivity, NewNotification, NewSite, Secrets,
+    Telemetry,
 };
+use domain::activity::ActivityKind;
 use domain::{
-    AccountId, Hostname, MessageTemplate, NotificationId, NotificationName, SiteId, SiteName,
+    AccountId, ExternalId, Hostname, MessageTemplate, NotificationId, NotificationName, SiteId,
+    SiteName,
 };
-use event_store::{Role, Store, TelemetryLog};
+use event_store::{Role, Store, Streams, TelemetryLog};
 use futures::future::join_all;
 use tests::World;
 use tests::proxy::{Proxy, split_address};
@@ -381,6 +384,82 @@ async fn commands_on_one_stream_all_succeed_one_after_the_other() {
         .collect();
     versions.sort_unstable();
     assert_eq!(versions, (2..66).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_command_that_makes_something_new_reads_nothing() {
+    let world = World::new().await;
+    // May read neither streams nor stored results: whatever looks there fails.
+    let blind = async || {
+        let streams = Streams::new(world.pool(Role::Reader), world.vault(), domain::upcasters());
+        let lane = event_store::connect_lane(&world.database_url).unwrap();
+        let store = Store::open(lane, streams, tag_key()).await.unwrap();
+        commands_on(&world, store).await
+    };
+    let process = blind().await;
+    drafted(&process).await;
+    let other = NewSite {
+        domain: Hostname::parse("other.example.com").unwrap(),
+        ..site("Other")
+    };
+    let first = process
+        .sites
+        .register(&keyed("k", "a"), other.clone())
+        .await
+        .unwrap();
+    let again = blind()
+        .await
+        .sites
+        .register(&keyed("k", "a"), other.clone())
+        .await
+        .unwrap();
+    assert!(!first.replayed && again.replayed);
+    assert_eq!(again.aggregate_id, first.aggregate_id);
+    let reused = blind()
+        .await
+        .sites
+        .register(&keyed("k", "b"), other.clone())
+        .await;
+    assert!(matches!(reused, Err(CommandError::KeyReused)));
+    // What it can't be sure of it looks at, which fails here.
+    let denied = process.sites.register(&keyed("k", "a"), other).await;
+    assert!(
+        matches!(denied, Err(CommandError::Unavailable(_))),
+        "{denied:?}"
+    );
+    assert_eq!(events(&world).await, 3);
+}
+
+#[tokio::test]
+async fn an_order_that_is_reported_twice_is_one_activity() {
+    let world = World::new().await;
+    let (here, there) = (commands(&world).await, commands(&world).await);
+    let site_id = registered(&here).await;
+    let order = NewActivity {
+        kind: ActivityKind::Order,
+        occurred_at: call().at,
+        buyer: None,
+        product: None,
+        items_count: 1,
+        total: None,
+    };
+    let external_id = ExternalId::parse("order-1").unwrap();
+    let report = async |process: &Commands, call: &Call| {
+        let id = Some(external_id.clone());
+        process
+            .activities
+            .record(call, site_id, id, order.clone())
+            .await
+            .unwrap()
+    };
+    let first = report(&here, &keyed("a", "a")).await;
+    let second = report(&there, &keyed("b", "b")).await;
+    let third = report(&there, &call()).await;
+    assert!(first.changed && !second.changed && !third.changed);
+    for again in [&second, &third] {
+        assert_eq!((again.aggregate_id, again.version), (first.aggregate_id, 1));
+    }
+    assert_eq!(events(&world).await, 2);
 }
 
 #[tokio::test]

@@ -264,6 +264,11 @@ impl Vault {
     }
 }
 
+/// Whether an envelope stands anywhere in it, or something that looks like one and is malformed.
+pub(crate) fn holds_personal_data(value: &Value) -> bool {
+    envelope::subjects(value).map_or(true, |subjects| !subjects.is_empty())
+}
+
 fn distinct(subjects: Vec<Uuid>) -> Vec<Uuid> {
     subjects
         .into_iter()

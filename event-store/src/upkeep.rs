@@ -1,0 +1,101 @@
+//! What a writing process looks after beside appending: partitions ahead of both logs' heads, and ids of telemetry that are
+//! too old to come again.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+const EVERY: Duration = Duration::from_secs(60);
+/// Ids forgotten in one transaction.
+const PRUNED_BATCH_MAX: i32 = 5_000;
+/// Batches of one round, so that a backlog does not keep the round from ending.
+const PRUNED_BATCHES_MAX: usize = 200;
+/// Beyond this part of the last partition somebody has to look: making the next one has failed for long.
+const FILLED_ALERT: f64 = 0.8;
+
+/// Why something was left undone until the next round.
+#[derive(Debug, thiserror::Error)]
+pub enum UpkeepError {
+    #[error("could not make partitions ahead of the logs")]
+    EnsurePartitions(#[source] sqlx::Error),
+    #[error("could not forget old telemetry ids")]
+    PruneIds(#[source] sqlx::Error),
+}
+
+/// Any number of processes may do it at once.
+#[derive(Clone)]
+pub struct Upkeep {
+    pool: PgPool,
+}
+
+impl Upkeep {
+    /// `pool` connects as [`crate::Role::Writer`].
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Now, and then every minute.
+    pub async fn run(&self) -> Infallible {
+        loop {
+            if let Err(error) = self.ensure_partitions().await {
+                tracing::error!(error = %error, source = ?std::error::Error::source(&error), "upkeep failed");
+            }
+            if let Err(error) = self.prune_ids().await {
+                tracing::error!(error = %error, source = ?std::error::Error::source(&error), "upkeep failed");
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    /// Answers how many partitions were made.
+    pub async fn ensure_partitions(&self) -> Result<u32, UpkeepError> {
+        let logs = sqlx::query!(
+            r#"select log_name as "log_name!", created as "created!", filled as "filled!" from es.ensure_partitions()"#
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(UpkeepError::EnsurePartitions)?;
+        let mut created = 0;
+        for log in logs {
+            metrics::gauge!("proofline_log_last_partition_filled_ratio", "log" => log.log_name.clone())
+                .set(log.filled);
+            if log.created > 0 {
+                tracing::info!(
+                    log = log.log_name,
+                    created = log.created,
+                    "made partitions ahead of the log"
+                );
+            }
+            if log.filled > FILLED_ALERT {
+                tracing::error!(
+                    log = log.log_name,
+                    filled = log.filled,
+                    "the last partition is nearly full"
+                );
+            }
+            created += log.created.cast_unsigned();
+        }
+        Ok(created)
+    }
+
+    /// Answers how many ids were forgotten.
+    pub async fn prune_ids(&self) -> Result<u64, UpkeepError> {
+        let mut pruned = 0;
+        for _ in 0..PRUNED_BATCHES_MAX {
+            let batch = sqlx::query_scalar!(
+                r#"select es.prune_telemetry_ids($1) as "pruned!""#,
+                PRUNED_BATCH_MAX
+            )
+            .fetch_one(&self.pool)
+            .await
+            .map_err(UpkeepError::PruneIds)?;
+            pruned += u64::from(batch.cast_unsigned());
+            if batch < PRUNED_BATCH_MAX {
+                break;
+            }
+        }
+        metrics::counter!("proofline_telemetry_ids_pruned_total").increment(pruned);
+        Ok(pruned)
+    }
+}
