@@ -26,3 +26,4 @@ mod snapshots;
 mod support;
 mod tenants;
 mod torture;
+mod verifier;
