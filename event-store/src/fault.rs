@@ -1,6 +1,6 @@
-//! Named places where a process may be made to die, and guards that may be switched off, so that the torture can show
-//! that it would find what they guard against. Compiled in by the feature `torture` only: without it, a point is
-//! nothing and no guard can be switched off.
+//! Named places where a process may be made to die or to freeze, and guards that may be switched off, so that the torture
+//! can show that it would find what they guard against. Compiled in by the feature `torture` only: without it, a point
+//! is nothing and no guard can be switched off. docs/reliability.md lists the points.
 
 /// A guard that a build of the torture can switch off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub enum Mutant {
     NoFencing,
     /// Readers do not check that positions have no gap.
     NoContiguityCheck,
-    /// Inserts into ClickHouse carry no deduplication token.
+    /// ClickHouse is not told which insert is a repeat.
     NoDeduplicationToken,
 }
 
@@ -31,6 +31,7 @@ mod compiled {
 #[cfg(feature = "torture")]
 mod compiled {
     use std::collections::HashMap;
+    use std::process::Command;
     use std::sync::{LazyLock, Mutex, PoisonError};
 
     use rand::rngs::StdRng;
@@ -38,16 +39,20 @@ mod compiled {
 
     use super::Mutant;
 
-    /// `PROOFLINE_FAULT_POINTS=before_lock:0.001,after_insert:0.002` and `PROOFLINE_FAULT_SEED=7`.
-    static POINTS: LazyLock<HashMap<String, f64>> = LazyLock::new(|| {
+    /// What happens at a point, and how likely it is.
+    struct Fault {
+        chance: f64,
+        /// The whole process freezes for so many seconds; without it, it dies.
+        freeze_s: Option<u64>,
+    }
+
+    /// `PROOFLINE_FAULT_POINTS=before_lock:0.001,redis.before_write:0.01:12` dies at the first and freezes at the second.
+    static POINTS: LazyLock<HashMap<String, Fault>> = LazyLock::new(|| {
         variable("PROOFLINE_FAULT_POINTS")
             .split(',')
             .filter(|point| !point.is_empty())
             .map(|point| {
-                point
-                    .split_once(':')
-                    .and_then(|(name, chance)| Some((name.to_owned(), chance.parse().ok()?)))
-                    .expect("PROOFLINE_FAULT_POINTS is a list of name:probability")
+                parse(point).expect("PROOFLINE_FAULT_POINTS is a list of name:chance[:seconds]")
             })
             .collect()
     });
@@ -64,24 +69,46 @@ mod compiled {
             unknown => panic!("there is no mutant {unknown}"),
         });
 
-    /// Ends the process at once, as `kill -9` would, with the probability that is set for the name.
+    /// With the probability that is set for the name, ends the process at once, as `kill -9` would, or freezes it.
     pub fn point(name: &'static str) {
-        let Some(chance) = POINTS.get(name) else {
+        let Some(fault) = POINTS.get(name) else {
             return;
         };
-        let dies = DICE
+        let happens = DICE
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .random_bool(*chance);
-        if dies {
-            tracing::error!(fault.point = name, "dying here");
-            std::process::abort();
+            .random_bool(fault.chance);
+        match (happens, fault.freeze_s) {
+            (false, _) => {}
+            (true, None) => {
+                tracing::error!(fault.point = name, "dying here");
+                std::process::abort();
+            }
+            (true, Some(seconds)) => {
+                tracing::error!(fault.point = name, seconds, "freezing here");
+                // A frozen process can't wake itself.
+                let script = format!("kill -STOP $PPID; sleep {seconds}; kill -CONT $PPID");
+                Command::new("sh")
+                    .args(["-c", &script])
+                    .status()
+                    .expect("a shell");
+            }
         }
     }
 
     /// Whether this guard is switched off.
     pub fn is_mutant(mutant: Mutant) -> bool {
         *MUTANT == Some(mutant)
+    }
+
+    fn parse(point: &str) -> Option<(String, Fault)> {
+        let mut parts = point.split(':');
+        let (name, chance) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
+        let freeze_s = match parts.next() {
+            None => None,
+            Some(seconds) => Some(seconds.parse().ok()?),
+        };
+        Some((name, Fault { chance, freeze_s }))
     }
 
     fn variable(name: &str) -> String {

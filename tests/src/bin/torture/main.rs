@@ -4,6 +4,7 @@
 //!
 //! Succeeds where nothing was violated, nobody ended by himself, and there was something to check.
 
+mod injury;
 mod load;
 mod participant;
 mod schedule;
@@ -18,12 +19,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
+use serde_json::Value;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::schedule::{Bounds, schedule};
+use crate::schedule::{Bounds, Only, schedule};
 use crate::stage::{Stage, beside};
 use crate::tally::Tally;
 
@@ -51,6 +53,9 @@ pub(crate) struct Drive {
     seconds: u64,
     #[arg(long, env = "TORTURE_PROJECTORS", default_value_t = 1)]
     projectors: usize,
+    /// Nothing but this kind of fault.
+    #[arg(long, env = "TORTURE_ONLY", value_enum)]
+    only: Option<Only>,
     /// How long a projector is paused at least.
     #[arg(long, env = "TORTURE_PAUSE_S", default_value_t = 12)]
     pause_s: u64,
@@ -139,7 +144,7 @@ async fn torment(stage: &Arc<Stage>, seed: u64, drive: &Drive) -> Result<()> {
         beyond_lease: Duration::from_secs(drive.pause_s),
     };
     let mut under_way = JoinSet::new();
-    for (at, fault) in schedule(seed, bounds) {
+    for (at, fault) in schedule(seed, bounds, drive.only) {
         sleep_until(began + at).await;
         tracing::warn!(at_ms = at.as_millis() as u64, ?fault);
         let stage = stage.clone();
@@ -172,19 +177,45 @@ async fn hold_transactions_open(url: String) {
 struct Processed {
     events: i64,
     telemetry: i64,
-    commands: i64,
+    acknowledged: Acknowledged,
+}
+
+/// By the journals.
+#[derive(Default)]
+struct Acknowledged {
+    appends: u64,
+    requests: u64,
+    batches: u64,
 }
 
 impl Processed {
     fn is_something(&self) -> bool {
-        self.events > 100 && self.telemetry > 1_000 && self.commands > 10
+        let Acknowledged {
+            appends, requests, ..
+        } = self.acknowledged;
+        self.events > 100 && self.telemetry > 1_000 && appends > 100 && requests > 50
     }
 }
 
 impl std::fmt::Display for Processed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let acknowledged = &self.acknowledged;
+        writeln!(
+            f,
+            "{:>6}  commands acknowledged by the lane",
+            acknowledged.appends
+        )?;
+        writeln!(
+            f,
+            "{:>6}  commands and webhooks acknowledged over HTTP",
+            acknowledged.requests
+        )?;
+        writeln!(
+            f,
+            "{:>6}  batches of telemetry acknowledged",
+            acknowledged.batches
+        )?;
         writeln!(f, "{:>6}  events", self.events)?;
-        writeln!(f, "{:>6}  results stored under keys", self.commands)?;
         write!(f, "{:>6}  telemetry events", self.telemetry)
     }
 }
@@ -198,6 +229,7 @@ async fn settle(stage: &Stage, directory: &Path) -> Result<(Processed, bool)> {
     let status = directory.join("status-in-the-middle.json");
     report_status(stage, &status).await?;
     let middle = verify(stage, &status, false).await?;
+    let is_noticed = injury::inflict_and_mend(stage).await?;
     stage.start_projectors().await;
     let drained = until_drained(stage).await?;
     if !drained {
@@ -210,7 +242,10 @@ async fn settle(stage: &Stage, directory: &Path) -> Result<(Processed, bool)> {
     report_status(stage, &status).await?;
     let end = verify(stage, &status, true).await?;
     say("")?;
-    Ok((processed(stage).await?, middle && drained && end))
+    Ok((
+        processed(stage).await?,
+        middle && is_noticed && drained && end,
+    ))
 }
 
 /// What a killed process has sent may still be at work in a server.
@@ -294,19 +329,40 @@ async fn verify(stage: &Stage, status: &Path, drained: bool) -> Result<bool> {
 }
 
 async fn processed(stage: &Stage) -> Result<Processed> {
-    let (events, telemetry, commands) = sqlx::query_as(
-        "select (select count(*) from es.events), (select count(*) from es.telemetry),
-                (select count(*) from es.commands)",
+    let (events, telemetry) = sqlx::query_as(
+        "select (select count(*) from es.events), (select count(*) from es.telemetry)",
     )
     .fetch_one(&mut stage.owner().await?)
     .await?;
     Ok(Processed {
         events,
         telemetry,
-        commands,
+        acknowledged: acknowledged(&stage.journals)?,
     })
 }
 
-fn say(text: &str) -> Result<()> {
+fn acknowledged(journals: &Path) -> Result<Acknowledged> {
+    let mut counts = Acknowledged::default();
+    for entry in std::fs::read_dir(journals).context("read the journals")? {
+        let path = entry.context("read the journals")?.path();
+        let text = std::fs::read_to_string(path).context("read a journal")?;
+        // The last line of a process that was killed may be torn.
+        for line in text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        {
+            let is_success = (200..300).contains(&line["status"].as_u64().unwrap_or(0));
+            match line["kind"].as_str() {
+                Some("appended") if line["outcome"] == "ok" => counts.appends += 1,
+                Some("answered") if is_success => counts.requests += 1,
+                Some("collected") => counts.batches += 1,
+                _ => {}
+            }
+        }
+    }
+    Ok(counts)
+}
+
+pub(crate) fn say(text: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{text}").context("write to standard output")
 }

@@ -32,6 +32,8 @@ pub(crate) struct Spec {
     /// Answers with success once it serves; `None` for one that is ready when it runs.
     pub(crate) health: Option<String>,
     pub(crate) log: PathBuf,
+    /// Of the dice at its fault points.
+    pub(crate) seed: u64,
     /// May die at a fault point of its own.
     pub(crate) may_abort: bool,
 }
@@ -188,7 +190,10 @@ impl Supervised {
             .args(&self.spec.arguments)
             .envs(self.spec.variables.iter().cloned())
             // Another sequence of dice at every start, and the same at every repetition.
-            .env("PROOFLINE_FAULT_SEED", self.starts.to_string())
+            .env(
+                "PROOFLINE_FAULT_SEED",
+                (self.spec.seed + self.starts).to_string(),
+            )
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("open a log")?)
             .stderr(log)

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use engines::Engine;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -55,12 +56,26 @@ pub(crate) struct Bounds {
     pub(crate) beyond_lease: Duration,
 }
 
-pub(crate) fn schedule(seed: u64, bounds: Bounds) -> Vec<(Duration, Fault)> {
+/// For a run that is to provoke one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Only {
+    /// Projectors are killed.
+    KillProjectors,
+}
+
+pub(crate) fn schedule(seed: u64, bounds: Bounds, only: Option<Only>) -> Vec<(Duration, Fault)> {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut faults = Vec::new();
     let mut at = BEGINS_AFTER;
     while at < bounds.lasts {
-        faults.push((at, fault(&mut dice, bounds)));
+        let fault = fault(&mut dice, bounds);
+        faults.push((
+            at,
+            match only {
+                None => fault,
+                Some(Only::KillProjectors) => Fault::Kill(Who::Projector, faults.len()),
+            },
+        ));
         at += Duration::from_millis(dice.random_range(GAP_MS));
     }
     faults

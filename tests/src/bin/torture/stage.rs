@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,6 +16,7 @@ use proofline::secrets::Secrets;
 use proofline::{account, migrate, write_side};
 use sqlx::{Connection as _, PgConnection};
 use tests::proxy::{Proxy, split_address};
+use tokio::time::sleep;
 
 use crate::Drive;
 use crate::participant::{Participant, Spec, until_ready};
@@ -24,6 +26,8 @@ use crate::tally::Tally;
 /// Below the ports that engines take, and those that the kernel gives to outgoing connections.
 const PORTS: std::ops::Range<u16> = 10_000..18_000;
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
+/// For loads to go on without projectors.
+const LEAVES_BEHIND: Duration = Duration::from_secs(2);
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) struct Stage {
@@ -63,6 +67,7 @@ impl Stage {
             directory,
             variables: variables(&proxied, drive)?,
             tally: tally.clone(),
+            cast: AtomicU64::new(0),
         };
         let projectors = (0..drive.projectors)
             .map(|number| {
@@ -126,13 +131,17 @@ impl Stage {
         Ok(())
     }
 
-    /// Loads finish what is under way; projectors are killed at once, so that something is left behind.
+    /// Loads finish what is under way; projectors are killed before, so that something is left behind.
     pub(crate) async fn stop_in_the_middle(&self) {
-        for projector in &self.projectors {
-            projector.down().await;
-        }
+        self.kill_projectors().await;
+        sleep(LEAVES_BEHIND).await;
         futures::future::join_all(self.loads.iter().map(Participant::end)).await;
         futures::future::join_all(self.writers.iter().map(Participant::end)).await;
+    }
+
+    /// They stay down.
+    pub(crate) async fn kill_projectors(&self) {
+        futures::future::join_all(self.projectors.iter().map(Participant::down)).await;
     }
 
     pub(crate) async fn start_projectors(&self) {
@@ -220,6 +229,8 @@ struct Cast<'a> {
     directory: &'a Path,
     variables: Vec<(String, String)>,
     tally: Arc<Tally>,
+    /// How many there are so far.
+    cast: AtomicU64,
 }
 
 impl Cast<'_> {
@@ -233,6 +244,7 @@ impl Cast<'_> {
             variables: self.variables.clone(),
             health: Some(format!("http://{url}/healthz")),
             log: self.log(&format!("{part}-{number}")),
+            seed: self.seed(),
             may_abort: self.drive.fault_points.is_some(),
         };
         let participant = Participant::start(spec, self.tally.clone());
@@ -247,6 +259,7 @@ impl Cast<'_> {
             variables: self.variables.clone(),
             health: None,
             log: self.log(name),
+            seed: self.seed(),
             may_abort: self.drive.fault_points.is_some(),
         };
         Ok(Participant::start(spec, self.tally.clone()))
@@ -264,9 +277,15 @@ impl Cast<'_> {
             variables: vec![("DATABASE_URL".to_owned(), connections.database_url.clone())],
             health: None,
             log: self.log("watcher"),
+            seed: 0,
             may_abort: false,
         };
         Ok(Participant::start(spec, self.tally.clone()))
+    }
+
+    /// Each participant's dice are their own.
+    fn seed(&self) -> u64 {
+        1_000_000 * self.cast.fetch_add(1, Ordering::Relaxed)
     }
 
     fn log(&self, name: &str) -> PathBuf {
