@@ -152,6 +152,8 @@ struct Checks {
     commands: Check,
     heads: Check,
     folded: Check,
+    domains: Check,
+    sites: HashMap<String, i64>,
     recorded_at: Option<DateTime<Utc>>,
     streams: HashMap<String, (usize, Stream)>,
     event_ids: HashMap<Uuid, i64>,
@@ -171,6 +173,8 @@ impl Checks {
             commands: Check::new("6 9", "a command's events stand together in one stream"),
             heads: Check::new("4", "es.streams equals the log"),
             folded: Check::new("13", "events can be folded"),
+            domains: Check::new("8", "of those who claimed a domain, one site has it"),
+            sites: HashMap::new(),
             recorded_at: None,
             streams: HashMap::new(),
             event_ids: HashMap::new(),
@@ -286,6 +290,13 @@ impl Checks {
                 .bucket
                 .expect(false, || format!("position {position} has no owner")),
         }
+        if row.event_type == "site.registered" {
+            let domain = payload["domain"].as_str().unwrap_or_default().to_owned();
+            let other = self.sites.insert(domain.clone(), position);
+            self.domains.expect(other.is_none(), || {
+                format!("{domain} was registered at positions {other:?} and {position}")
+            });
+        }
         collect_subjects(payload, position, &mut log.subjects);
         let folded = log.folds.apply(row, payload);
         self.folded.expect(folded.is_ok(), || {
@@ -336,6 +347,7 @@ impl Checks {
             self.order,
             self.heads,
             self.commands,
+            self.domains,
             self.bucket,
             self.folded,
         ] {

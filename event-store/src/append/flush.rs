@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::sealed::{Sealed, SealedEvent};
 use super::{AppendError, Appended};
+use crate::fault;
 use crate::pool::{ANSWER_WITHIN, not_answered};
 
 /// How often a lost connection is followed up before the caller is told, and the pause before each further try.
@@ -50,6 +51,7 @@ impl AppendFlush {
             let batch = &items[range.clone()];
             match self.call(batch).await {
                 Ok(results) => {
+                    fault::point("after_commit");
                     for (slot, result) in outcomes[range].iter_mut().zip(results) {
                         *slot = Some(result);
                     }
@@ -147,6 +149,7 @@ impl AppendFlush {
     /// One statement, one lock hold, one fsync.
     async fn call(&self, items: &[Sealed]) -> Result<Vec<Outcome>, sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
+        fault::point("before_lock");
         let called = async {
             match items {
                 [item] if item.is_plain() => {

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use ::clickhouse::{Client, RowOwned, RowWrite};
+use event_store::fault::{self, Mutant};
 use event_store::{Intent, Lease, LeftOut, Positioned, ProjectionStatus, Repair};
 use serde::Serialize;
 use uuid::Uuid;
@@ -68,14 +69,16 @@ impl<P: FactProjector> ClickHouseSink<P> {
         rows: &[P::Row],
         intent: &Intent,
     ) -> Result<(), ::clickhouse::error::Error> {
-        let mut insert = self
-            .client
-            .insert::<P::Row>(&self.table)
-            .await?
-            .with_setting("insert_deduplication_token", self.token(intent));
+        let mut insert = self.client.insert::<P::Row>(&self.table).await?;
         for (name, value) in INSERT_SETTINGS {
             insert = insert.with_setting(*name, *value);
         }
+        insert = if fault::is_mutant(Mutant::NoDeduplicationToken) {
+            // Without a token, ClickHouse would go by a hash of the rows.
+            insert.with_setting("insert_deduplicate", "0")
+        } else {
+            insert.with_setting("insert_deduplication_token", self.token(intent))
+        };
         for row in rows {
             insert.write(row).await?;
         }
@@ -117,8 +120,12 @@ impl<P: FactProjector> ClickHouseSink<P> {
             None => checkpoints.intend(pool, lease, intent).await?,
         }
         let (from, to) = (intent.from, intent.to);
+        fault::point("clickhouse.before_write");
         match tokio::time::timeout(INSERT_DEADLINE, self.insert(&rows, intent)).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                fault::point("clickhouse.after_write");
+                Ok(())
+            }
             Ok(Err(source)) => Err(SinkError::Insert { from, to, source }),
             Err(_) => Err(SinkError::InsertDeadline {
                 from,

@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
-use event_store::{Leases, ProjectionStatus, RecordedEvent, Repair};
+use event_store::{Leases, ProjectionStatus, RecordedEvent, Repair, fault};
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -84,6 +84,7 @@ impl<P: PgProjector> PgSink<P> {
         for recorded in records {
             changes.extend(Change::<P>::of(recorded)?);
         }
+        fault::point("postgres.before_write");
         let mut tx = self.begin().await?;
         // Before the rows: of two workers, the later is to be fenced and not to meet the other's rows.
         let checkpoints = &self.ledger.checkpoints;
@@ -101,6 +102,7 @@ impl<P: PgProjector> PgSink<P> {
                 return Err(error);
             }
         }
+        fault::point("postgres.after_write");
         tx.commit().await.map_err(SinkError::Commit)
     }
 

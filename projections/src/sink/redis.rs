@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
+use event_store::fault::{self, Mutant};
 use event_store::{Lease, Positioned, ProjectionStatus, Repair};
 use redis::aio::ConnectionManager;
 use redis::{Pipeline, Script};
@@ -75,7 +76,7 @@ impl<P: CounterProjector> RedisSink<P> {
             prefix,
             ledger,
             incarnation,
-            apply: Script::new(APPLY),
+            apply: Script::new(&apply_script()),
             claim: Script::new(CLAIM),
         }
     }
@@ -141,6 +142,7 @@ impl<P: CounterProjector> RedisSink<P> {
     }
 
     async fn run(&mut self, pipeline: Pipeline) -> Result<(), SinkError> {
+        fault::point("redis.before_write");
         let answers: Vec<(String, String)> = pipeline
             .query_async(&mut self.connection)
             .await
@@ -150,6 +152,7 @@ impl<P: CounterProjector> RedisSink<P> {
                 return Err(self.refused(&verdict, value));
             }
         }
+        fault::point("redis.after_write");
         Ok(())
     }
 
@@ -179,7 +182,7 @@ impl<P: CounterProjector> Sink<P::Record> for RedisSink<P> {
     async fn resume(&mut self) -> Result<Standing, SinkError> {
         let leases = self.ledger.settle().await?;
         let mut pipeline = Pipeline::new();
-        for script in [APPLY, CLAIM] {
+        for script in [&*apply_script(), CLAIM] {
             pipeline.cmd("SCRIPT").arg("LOAD").arg(script).ignore();
         }
         for lease in leases.iter() {
@@ -269,6 +272,16 @@ impl<P: CounterProjector> Sink<P::Record> for RedisSink<P> {
 
     async fn report(&self, status: ProjectionStatus, last_error: Option<&str>) {
         self.ledger.report(status, last_error).await;
+    }
+}
+
+fn apply_script() -> String {
+    if fault::is_mutant(Mutant::NoFencing) {
+        APPLY
+            .replace("tonumber(epoch) > tonumber(ARGV[2])", "false")
+            .replace("checkpoint ~= ARGV[4]", "false")
+    } else {
+        APPLY.to_owned()
     }
 }
 

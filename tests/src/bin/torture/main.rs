@@ -51,7 +51,7 @@ pub(crate) struct Drive {
     /// Seconds of torture; settling and checking come after.
     #[arg(long, env = "TORTURE_S", default_value_t = 120)]
     seconds: u64,
-    #[arg(long, env = "TORTURE_PROJECTORS", default_value_t = 1)]
+    #[arg(long, env = "TORTURE_PROJECTORS", default_value_t = 3)]
     projectors: usize,
     /// Nothing but this kind of fault.
     #[arg(long, env = "TORTURE_ONLY", value_enum)]

@@ -84,7 +84,7 @@ impl Stage {
         for url in writer_urls.iter().chain([&reader_url]) {
             until_ready(&format!("{url}/healthz"), STARTS_WITHIN).await?;
         }
-        let loads = ["lane", "lane", "http", "collect"]
+        let loads = ["lane", "lane", "http", "http", "collect"]
             .into_iter()
             .enumerate()
             .map(|(number, kind)| {

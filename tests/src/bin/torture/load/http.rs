@@ -192,7 +192,13 @@ impl Caller {
             (!known.is_empty()).then(|| known[dice.random_range(0..known.len())])
         };
         match (dice.random_range(0..100), notification) {
-            (0..12, _) | (12..40, None) => {
+            // Others want it, too.
+            (0..4, _) => {
+                let domain = format!("contested-{}.example.com", dice.random_range(0..100));
+                let register = json!({ "name": "Contested", "domain": domain });
+                self.post(&key, "/v1/sites", &register)
+            }
+            (4..12, _) | (12..40, None) => {
                 let draft = json!({ "name": "Sales", "message": "{first_name} bought {product}" });
                 self.post(&key, &format!("{path}/notifications"), &draft)
             }
