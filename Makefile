@@ -4,7 +4,7 @@ SHELL := /bin/bash
 # Options of `proofline up`, `demo` and `bench`, such as ARGS="--port 8080".
 ARGS ?=
 
-.PHONY: help setup up demo test torture check bench bench-peers bench-binary prepare clean distclean release
+.PHONY: help setup up demo test torture torture-proof check bench bench-peers bench-binary prepare clean distclean release
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ test: setup ## Run all tests on engines of their own
 torture: setup ## Kill, pause and cut off everything under load for TORTURE_S seconds, and verify what is left
 	cargo build --workspace --bins
 	@target/debug/torture $(ARGS)
+
+torture-proof: setup ## Show that the torture fails where a guard is switched off
+	cargo build --workspace --bins --features proofline/torture,tests/torture
+	@scripts/torture-proof
 
 check: setup ## Check format, lints and documentation
 	cargo fmt --all --check

@@ -114,7 +114,8 @@ async fn drive(drive: Drive) -> Result<ExitCode> {
     if let Ok(stage) = Arc::try_unwrap(stage).map_err(drop) {
         stage.end().await;
     }
-    let passed = is_well && tally.deaths() == 0 && tally.faults() > 0 && processed.is_something();
+    let is_tormented = tally.faults() > 0 || drive.only == Some(Only::None);
+    let passed = is_well && tally.deaths() == 0 && is_tormented && processed.is_something();
     if drive.keep || !passed {
         say(&format!(
             "all that was left is in {}",

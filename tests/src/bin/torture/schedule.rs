@@ -59,6 +59,8 @@ pub(crate) struct Bounds {
 /// For a run that is to provoke one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Only {
+    /// What happens at fault points.
+    None,
     /// Projectors are killed.
     KillProjectors,
 }
@@ -69,13 +71,13 @@ pub(crate) fn schedule(seed: u64, bounds: Bounds, only: Option<Only>) -> Vec<(Du
     let mut at = BEGINS_AFTER;
     while at < bounds.lasts {
         let fault = fault(&mut dice, bounds);
-        faults.push((
-            at,
-            match only {
-                None => fault,
-                Some(Only::KillProjectors) => Fault::Kill(Who::Projector, faults.len()),
-            },
-        ));
+        match only {
+            None => faults.push((at, fault)),
+            Some(Only::None) => {}
+            Some(Only::KillProjectors) => {
+                faults.push((at, Fault::Kill(Who::Projector, faults.len())));
+            }
+        }
         at += Duration::from_millis(dice.random_range(GAP_MS));
     }
     faults
