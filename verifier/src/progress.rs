@@ -198,6 +198,7 @@ pub(crate) async fn check(
         drained.expect(!verify.drained, || format!("{intent:?} is left"));
     }
     report.add(stands);
+    report.add(parked(postgres).await?);
     if verify.drained {
         report.add(drained);
     }
@@ -208,6 +209,28 @@ pub(crate) async fn check(
         report.add(lag(progress, &reported, head));
     }
     Ok(())
+}
+
+/// An event that can't be projected parks its key. None that the loads send is of that kind, so that whatever is parked
+/// was parked for something that would have passed.
+async fn parked(postgres: &mut PgConnection) -> Result<Check> {
+    let mut check = Check::new(
+        "18",
+        "nothing was parked or discarded, since nothing was poison",
+    );
+    let keys: Vec<(String, i32, i16)> =
+        sqlx::query_as("select name, version, bucket from es.parked_keys")
+            .fetch_all(&mut *postgres)
+            .await
+            .context("read es.parked_keys")?;
+    let letters: Vec<(String, i32, i64, String)> =
+        sqlx::query_as("select name, version, position, error from es.dead_letters")
+            .fetch_all(postgres)
+            .await
+            .context("read es.dead_letters")?;
+    check.expect(keys.is_empty(), || format!("parked: {keys:?}"));
+    check.expect(letters.is_empty(), || format!("dead letters: {letters:?}"));
+    Ok(check)
 }
 
 /// What the platform says of itself, recounted.
