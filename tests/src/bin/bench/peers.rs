@@ -50,7 +50,8 @@ struct Contender {
     peer: Peer,
     name: String,
     ready: Result<Ready>,
-    driven: Vec<(usize, Driven)>,
+    /// By number of callers.
+    driven: Vec<(usize, Result<Driven>)>,
 }
 
 /// What a driver is told, and the server behind it where it needs one.
@@ -120,35 +121,38 @@ impl Contender {
         }
     }
 
-    /// One round. A driver that fails takes its peer out of the contest.
+    /// One round.
     async fn drive(&mut self, callers: usize, folders: &Folders, time: Duration) {
         let Ok(ready) = &self.ready else {
             return;
         };
-        match self.peer.drive(&ready.url, callers, folders, time).await {
-            Ok(driven) => self.driven.push((callers, driven)),
-            Err(error) => {
-                tracing::warn!(peer = self.name, "could not be measured: {error:#}");
-                self.ready = Err(error);
-            }
+        let driven = self.peer.drive(&ready.url, callers, folders, time).await;
+        if let Err(error) = &driven {
+            tracing::warn!(
+                peer = self.name,
+                callers,
+                "could not be measured: {error:#}"
+            );
         }
+        self.driven.push((callers, driven));
     }
 
     fn entries(&self, callers: usize, append: &Measured, http: &Measured) -> Vec<Entry> {
-        let rounds: Vec<Driven> = self
-            .driven
-            .iter()
-            .filter(|(of, _)| *of == callers)
-            .map(|(_, driven)| *driven)
+        let rounds = || self.driven.iter().filter(|(of, _)| *of == callers);
+        let good: Vec<Driven> = rounds()
+            .filter_map(|(_, driven)| driven.as_ref().ok().copied())
             .collect();
-        let count = rounds.len() as f64;
-        let sum = |read: fn(&Driven) -> f64| rounds.iter().map(read).sum::<f64>();
-        let measured = self.ready.is_ok() && !rounds.is_empty();
-        let rate = measured.then(|| sum(|one| one.commands) / sum(|one| one.seconds));
-        let p99 = measured.then(|| sum(|one| one.p99_ms) / count);
-        let name = match &self.ready {
-            Ok(_) => self.name.clone(),
-            Err(error) => format!("{} (could not be had: {error:#})", self.name),
+        let count = good.len() as f64;
+        let sum = |read: fn(&Driven) -> f64| good.iter().map(read).sum::<f64>();
+        let rate = (count > 0.0).then(|| sum(|one| one.commands) / sum(|one| one.seconds));
+        let p99 = (count > 0.0).then(|| sum(|one| one.p99_ms) / count);
+        let failed = rounds().find_map(|(_, driven)| driven.as_ref().err());
+        let name = match (&self.ready, failed) {
+            (Err(error), _) => format!("{} (could not be had: {error:#})", self.name),
+            (Ok(_), Some(error)) if good.is_empty() => {
+                format!("{} (could not be measured: {error:#})", self.name)
+            }
+            (Ok(_), _) => self.name.clone(),
         };
         let entry =
             |figure: String, value, unit, other| Entry::beside(&figure, value, unit, &name, other);
