@@ -73,12 +73,13 @@ impl<P: FactProjector> ClickHouseSink<P> {
         for (name, value) in INSERT_SETTINGS {
             insert = insert.with_setting(*name, *value);
         }
-        insert = if fault::is_mutant(Mutant::NoDeduplicationToken) {
-            // Without a token, ClickHouse would go by a hash of the rows.
-            insert.with_setting("insert_deduplicate", "0")
+        let token = if fault::is_mutant(Mutant::NoDeduplicationToken) {
+            // Without any, ClickHouse would go by a hash of the rows, and take equal rows for a repeat as well.
+            Uuid::new_v4().to_string()
         } else {
-            insert.with_setting("insert_deduplication_token", self.token(intent))
+            self.token(intent)
         };
+        insert = insert.with_setting("insert_deduplication_token", token);
         for row in rows {
             insert.write(row).await?;
         }
