@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use event_store::vault::{SubjectEvents, Vault};
-use event_store::{EventLog, Log, Positioned, Share, StoreError, Streams, TelemetryLog, Worker};
+use event_store::{
+    EventLog, Hub, Log, LogName, Positioned, Share, StoreError, Streams, TelemetryLog, Worker,
+};
 use futures::future::{BoxFuture, FutureExt as _, try_join_all};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use sqlx::PgPool;
@@ -63,7 +65,8 @@ const REDIS_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where everything is. Redis and ClickHouse may be down when a process starts, and whenever they like: their
 /// projections lag until they are back.
 pub struct Config {
-    /// As [`event_store::Role::Projector`]. Ten connections keep the projectors out of each other's way.
+    /// As [`event_store::Role::Projector`]. Ten connections keep the projectors out of each
+    /// other's way, and two more listen for what other processes append.
     pub projector: PgPool,
     /// As [`event_store::Role::Reader`].
     pub reader: PgPool,
@@ -116,8 +119,8 @@ pub struct Projections {
     projector: PgPool,
     worker: Worker,
     subject_events: SubjectEvents,
-    events: EventLog,
-    telemetry: TelemetryLog,
+    events: Hub<EventLog>,
+    telemetry: Hub<TelemetryLog>,
     redis: ConnectionManager,
     redis_prefix: String,
     clickhouse: clickhouse::Client,
@@ -137,6 +140,7 @@ impl Projections {
         let redis = connect_redis(&config.redis_url).map_err(OpenError::RedisUrl)?;
         let clickhouse = config.clickhouse.with_database(config.clickhouse_database);
         let (progress, tail) = (Progress::default(), Tail::after(head));
+        let wake = Wake::default();
         let streams = Streams::new(
             config.projector.clone(),
             config.vault.clone(),
@@ -164,15 +168,23 @@ impl Projections {
             events: EventStream::new(events.clone(), tail.clone()),
         };
         Ok(Self {
-            projector: config.projector,
+            projector: config.projector.clone(),
             worker: Worker::new(&config.worker, Share::Fair, config.lease),
             subject_events: SubjectEvents::new(config.keys),
-            events,
-            telemetry,
+            events: Hub::start(
+                events,
+                wake.listen(LogName::Events),
+                Some(config.projector.clone()),
+            ),
+            telemetry: Hub::start(
+                telemetry,
+                wake.listen(LogName::Telemetry),
+                Some(config.projector.clone()),
+            ),
             redis,
             redis_prefix: config.redis_prefix,
             clickhouse,
-            wake: Wake::default(),
+            wake,
             progress,
             tail,
             reads,
@@ -328,8 +340,8 @@ impl Projections {
         } = version;
         let (events, telemetry) = (self.events.incarnation(), self.telemetry.incarnation());
         let incarnation = match projection.log() {
-            event_store::LogName::Events => events,
-            event_store::LogName::Telemetry => telemetry,
+            LogName::Events => events,
+            LogName::Telemetry => telemetry,
         };
         let ledger = Ledger::new(
             self.projector.clone(),

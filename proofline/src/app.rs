@@ -23,7 +23,7 @@ use crate::config::{Connections, Tuning};
 use crate::secrets::Secrets;
 use crate::write_side;
 
-const PROJECTOR_CONNECTIONS: u32 = 10;
+const PROJECTOR_CONNECTIONS: u32 = 12;
 const READER_CONNECTIONS: u32 = 10;
 const KEY_CONNECTIONS: u32 = 2;
 const UPKEEP_CONNECTIONS: u32 = 1;

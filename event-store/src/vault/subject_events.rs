@@ -1,5 +1,7 @@
 //! Which positions of the domain log hold a subject's data: what an access request and an erasure certificate rest on.
 
+use std::sync::Arc;
+
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -58,7 +60,7 @@ impl SubjectEvents {
         incarnation: Uuid,
         lease: Lease,
         to: i64,
-        events: &[RecordedEvent],
+        events: &[Arc<RecordedEvent>],
     ) -> Result<bool, VaultError> {
         let rows = index(events)?;
         let mut tx = self.keys.begin().await.map_err(VaultError::StoreKey)?;
@@ -87,7 +89,7 @@ impl SubjectEvents {
         &self,
         incarnation: Uuid,
         epoch: i64,
-        events: &[RecordedEvent],
+        events: &[Arc<RecordedEvent>],
     ) -> Result<bool, VaultError> {
         let rows = index(events)?;
         let mut tx = self.keys.begin().await.map_err(VaultError::StoreKey)?;
@@ -111,7 +113,7 @@ impl SubjectEvents {
 /// Subjects and positions, side by side.
 type Rows = (Vec<Uuid>, Vec<i64>);
 
-fn index(events: &[RecordedEvent]) -> Result<Rows, VaultError> {
+fn index(events: &[Arc<RecordedEvent>]) -> Result<Rows, VaultError> {
     let mut rows = Rows::default();
     for event in events {
         let payload = event.payload_value().map_err(|_| VaultError::Malformed)?;

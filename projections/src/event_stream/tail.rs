@@ -55,7 +55,7 @@ impl TailSink {
     }
 }
 
-impl Sink<RecordedEvent> for TailSink {
+impl Sink<Arc<RecordedEvent>> for TailSink {
     fn identity(&self) -> (&str, i32) {
         ("event_stream", 1)
     }
@@ -69,17 +69,17 @@ impl Sink<RecordedEvent> for TailSink {
 
     /// The position first: a subscriber that listens in between reads from the log what it then also hears, and knows it
     /// by its position.
-    async fn apply(&mut self, batch: Batch<RecordedEvent>) -> Result<(), SinkError> {
+    async fn apply(&mut self, batch: Batch<Arc<RecordedEvent>>) -> Result<(), SinkError> {
         self.tail.position.store(batch.to(), Ordering::Release);
         for event in batch.into_pending() {
             // Nobody listens: nobody misses it.
-            let _ = self.tail.live.send(Arc::new(event));
+            let _ = self.tail.live.send(event);
         }
         Ok(())
     }
 
     /// A tail writes nothing, so that nothing of it ever waits.
-    async fn repair(&mut self, _: Repair, _: Vec<RecordedEvent>) -> Result<(), SinkError> {
+    async fn repair(&mut self, _: Repair, _: Vec<Arc<RecordedEvent>>) -> Result<(), SinkError> {
         Ok(())
     }
 

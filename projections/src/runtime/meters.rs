@@ -135,8 +135,7 @@ impl Meters {
             Some(ledger) => ledger.lowest().await?,
             None => Some(self.position()).filter(|position| *position != UNKNOWN),
         };
-        let (head, incarnation) = log.head().await.map_err(SinkError::Head)?;
-        let Some(position) = position.filter(|_| incarnation == log.incarnation()) else {
+        let (Some(head), Some(position)) = (log.known_head().await, position) else {
             return Ok(None);
         };
         let events = (head - position).max(0);

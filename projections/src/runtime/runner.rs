@@ -209,7 +209,7 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
             self.learn_size(&records);
             let Some(batch) = Batch::new(leases.clone(), records) else {
                 self.well().await;
-                self.rest(poll, shutdown).await;
+                self.rest(reader.position(), poll, shutdown).await;
                 poll = (poll * 2).min(POLL_LONGEST);
                 continue;
             };
@@ -405,9 +405,10 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
     }
 
     /// Until the next poll, or until somebody rings.
-    async fn rest(&mut self, poll: Duration, shutdown: &CancellationToken) {
+    async fn rest(&mut self, position: i64, poll: Duration, shutdown: &CancellationToken) {
         tokio::select! {
             () = tokio::time::sleep(poll) => {}
+            () = self.log.grown(position) => {}
             // An error says that nobody can ring any more; then the polls alone must do.
             Ok(()) = self.wake.changed() => {}
             () = shutdown.cancelled() => {}
@@ -482,8 +483,12 @@ async fn read_up_to<L: Log>(reader: &mut Reader<L>, to: i64) -> Result<Vec<L::Re
     while reader.position() < to {
         let more = reader.next(to - reader.position()).await?;
         if more.is_empty() {
-            let head = reader.position();
-            return Err(RunError::LostIntent { head, to });
+            // The process's reader may be a moment behind the one that the position came from.
+            let (head, _) = reader.log().head().await.map_err(RunError::Head)?;
+            if head < to {
+                return Err(RunError::LostIntent { head, to });
+            }
+            tokio::time::sleep(POLL_FIRST).await;
         }
         records.extend(more);
     }

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::clickhouse::{Client, RowOwned, RowWrite};
@@ -33,7 +34,7 @@ pub trait FactProjector: Send + Sync + 'static {
     type Record: Positioned;
     type Row: RowOwned + RowWrite + Serialize + Send + Sync;
 
-    fn row(&self, record: Self::Record) -> Result<Self::Row, serde_json::Error>;
+    fn row(&self, record: &Self::Record) -> Result<Self::Row, serde_json::Error>;
 }
 
 /// Rows in ClickHouse. The range is written down in Postgres first; after a crash exactly the same range goes again
@@ -99,7 +100,7 @@ impl<P: FactProjector> ClickHouseSink<P> {
     /// Writes the intent down, unless it stands already, and the rows. What is left is to move the checkpoint.
     async fn write(
         &mut self,
-        records: impl Iterator<Item = P::Record>,
+        records: impl Iterator<Item = Arc<P::Record>>,
         lease: &Lease,
         intent: &Intent,
     ) -> Result<(), SinkError> {
@@ -108,7 +109,7 @@ impl<P: FactProjector> ClickHouseSink<P> {
             let place = Place::of(&record);
             rows.push(
                 self.projector
-                    .row(record)
+                    .row(&record)
                     .map_err(|source| SinkError::Telemetry { place, source })?,
             );
         }
@@ -137,7 +138,7 @@ impl<P: FactProjector> ClickHouseSink<P> {
     }
 }
 
-impl<P: FactProjector> Sink<P::Record> for ClickHouseSink<P> {
+impl<P: FactProjector> Sink<Arc<P::Record>> for ClickHouseSink<P> {
     fn identity(&self) -> (&str, i32) {
         self.ledger.identity()
     }
@@ -166,7 +167,7 @@ impl<P: FactProjector> Sink<P::Record> for ClickHouseSink<P> {
         })
     }
 
-    async fn apply(&mut self, batch: Batch<P::Record>) -> Result<(), SinkError> {
+    async fn apply(&mut self, batch: Batch<Arc<P::Record>>) -> Result<(), SinkError> {
         let leases = batch.from().clone();
         let Some(lease) = leases.iter().next() else {
             return Ok(());
@@ -186,7 +187,11 @@ impl<P: FactProjector> Sink<P::Record> for ClickHouseSink<P> {
         Ok(())
     }
 
-    async fn repair(&mut self, repair: Repair, records: Vec<P::Record>) -> Result<(), SinkError> {
+    async fn repair(
+        &mut self,
+        repair: Repair,
+        records: Vec<Arc<P::Record>>,
+    ) -> Result<(), SinkError> {
         let intent = Intent {
             from: repair.after,
             to: repair.to,

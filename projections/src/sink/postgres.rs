@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::sync::Arc;
 
 use event_store::{Leases, ProjectionStatus, RecordedEvent, Repair, fault};
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -77,7 +78,7 @@ impl<P: PgProjector> PgSink<P> {
     /// However many events, a handful of statements.
     async fn write(
         &self,
-        records: impl Iterator<Item = &RecordedEvent>,
+        records: impl Iterator<Item = &Arc<RecordedEvent>>,
         moved: Moved<'_>,
     ) -> Result<(), SinkError> {
         let mut changes = Vec::new();
@@ -123,7 +124,7 @@ impl<P: PgProjector> PgSink<P> {
     }
 }
 
-impl<P: PgProjector> Sink<RecordedEvent> for PgSink<P> {
+impl<P: PgProjector> Sink<Arc<RecordedEvent>> for PgSink<P> {
     fn identity(&self) -> (&str, i32) {
         self.ledger.identity()
     }
@@ -139,7 +140,7 @@ impl<P: PgProjector> Sink<RecordedEvent> for PgSink<P> {
         })
     }
 
-    async fn apply(&mut self, batch: Batch<RecordedEvent>) -> Result<(), SinkError> {
+    async fn apply(&mut self, batch: Batch<Arc<RecordedEvent>>) -> Result<(), SinkError> {
         let moved = Moved::Batch {
             from: batch.from(),
             to: batch.to(),
@@ -150,7 +151,7 @@ impl<P: PgProjector> Sink<RecordedEvent> for PgSink<P> {
     async fn repair(
         &mut self,
         repair: Repair,
-        records: Vec<RecordedEvent>,
+        records: Vec<Arc<RecordedEvent>>,
     ) -> Result<(), SinkError> {
         self.write(records.iter(), Moved::Key(&repair)).await
     }

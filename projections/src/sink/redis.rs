@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
+use std::sync::Arc;
 
 use event_store::fault::{self, Mutant};
 use event_store::{Lease, Positioned, ProjectionStatus, Repair};
@@ -89,7 +90,7 @@ impl<P: CounterProjector> RedisSink<P> {
     /// Adds records up per shard.
     fn fold<'a>(
         &self,
-        records: impl Iterator<Item = &'a P::Record>,
+        records: impl Iterator<Item = &'a Arc<P::Record>>,
         shard: impl Fn(&P::Record) -> i16,
     ) -> Result<HashMap<i16, Hashes>, SinkError> {
         let mut counts: HashMap<(i16, P::Counter), u64> = HashMap::new();
@@ -168,7 +169,7 @@ impl<P: CounterProjector> RedisSink<P> {
     }
 }
 
-impl<P: CounterProjector> Sink<P::Record> for RedisSink<P> {
+impl<P: CounterProjector> Sink<Arc<P::Record>> for RedisSink<P> {
     fn identity(&self) -> (&str, i32) {
         self.ledger.identity()
     }
@@ -214,7 +215,7 @@ impl<P: CounterProjector> Sink<P::Record> for RedisSink<P> {
     }
 
     /// Idle shards move too, so that all resume together.
-    async fn apply(&mut self, batch: Batch<P::Record>) -> Result<(), SinkError> {
+    async fn apply(&mut self, batch: Batch<Arc<P::Record>>) -> Result<(), SinkError> {
         let from = batch.from();
         let shards = self.fold(batch.pending(), |record| {
             from.of(record.bucket()).map_or(0, |lease| lease.shard)
@@ -241,7 +242,7 @@ impl<P: CounterProjector> Sink<P::Record> for RedisSink<P> {
     async fn repair(
         &mut self,
         repair: Repair,
-        mut records: Vec<P::Record>,
+        mut records: Vec<Arc<P::Record>>,
     ) -> Result<(), SinkError> {
         let (lease, bucket) = (&repair.lease, repair.key.bucket);
         let field = format!("parked:{}", bucket.as_i16());

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use event_store::vault::{Claim, SubjectEvents};
 use event_store::{ProjectionStatus, RecordedEvent, Repair};
 use uuid::Uuid;
@@ -24,7 +26,7 @@ impl SubjectEventsSink {
     }
 }
 
-impl Sink<RecordedEvent> for SubjectEventsSink {
+impl Sink<Arc<RecordedEvent>> for SubjectEventsSink {
     fn identity(&self) -> (&str, i32) {
         self.ledger.identity()
     }
@@ -60,12 +62,12 @@ impl Sink<RecordedEvent> for SubjectEventsSink {
         })
     }
 
-    async fn apply(&mut self, batch: Batch<RecordedEvent>) -> Result<(), SinkError> {
+    async fn apply(&mut self, batch: Batch<Arc<RecordedEvent>>) -> Result<(), SinkError> {
         let (reached, to) = (batch.reached(), batch.to());
         let Some(lease) = batch.from().iter().next().copied() else {
             return Ok(());
         };
-        let events: Vec<RecordedEvent> = batch.into_pending().collect();
+        let events: Vec<Arc<RecordedEvent>> = batch.into_pending().collect();
         let moved = self
             .index
             .apply(self.incarnation, lease, to, &events)
@@ -81,7 +83,7 @@ impl Sink<RecordedEvent> for SubjectEventsSink {
     async fn repair(
         &mut self,
         repair: Repair,
-        records: Vec<RecordedEvent>,
+        records: Vec<Arc<RecordedEvent>>,
     ) -> Result<(), SinkError> {
         let (incarnation, epoch) = (self.incarnation, repair.lease.epoch);
         let indexed = self.index.add(incarnation, epoch, &records).await;

@@ -16,11 +16,11 @@ impl FactProjector for TelemetryFacts {
     type Record = TelemetryEvent;
     type Row = TelemetryRow;
 
-    fn row(&self, record: TelemetryEvent) -> Result<TelemetryRow, serde_json::Error> {
+    fn row(&self, record: &TelemetryEvent) -> Result<TelemetryRow, serde_json::Error> {
         let Observed {
             notification_id,
             page,
-        } = Observed::of(&record)?;
+        } = Observed::of(record)?;
         Ok(TelemetryRow {
             position: record.position.cast_unsigned(),
             account_id: record.tenant,
@@ -28,7 +28,7 @@ impl FactProjector for TelemetryFacts {
             notification_id,
             event_id: record.event_id,
             page: page.unwrap_or_default().into_owned(),
-            kind: record.kind,
+            kind: record.kind.clone(),
             occurred_at: record.occurred_at,
             received_at: record.received_at,
         })

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::NotificationId;
@@ -47,8 +48,9 @@ impl Rivals {
         }
     }
 
-    async fn batch(&self, from: &Leases) -> Batch<RecordedEvent> {
+    async fn batch(&self, from: &Leases) -> Batch<Arc<RecordedEvent>> {
         let records = self.log.read(0, 100).await.unwrap();
+        let records = records.into_iter().map(Arc::new).collect();
         Batch::new(from.clone(), records).unwrap()
     }
 }

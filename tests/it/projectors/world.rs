@@ -81,7 +81,7 @@ pub(crate) fn variable(name: &str) -> String {
 
 async fn open(world: &tests::World, redis_url: &str) -> Projections {
     let config = Config {
-        projector: event_store::connect(&world.database_url, Role::Projector, 10).unwrap(),
+        projector: event_store::connect(&world.database_url, Role::Projector, 12).unwrap(),
         reader: world.pool(Role::Reader),
         keys: event_store::connect(&world.keys_url, Role::Vault, 4).unwrap(),
         vault: world.vault(),
