@@ -129,6 +129,49 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Puts a version whose rows were loaded in bulk at `position`: part of the transaction that completes it.
+    pub async fn register_at(
+        &self,
+        connection: &mut PgConnection,
+        position: i64,
+    ) -> Result<(), CheckpointError> {
+        sqlx::query!(
+            "insert into es.projections (name, version, shard, incarnation, checkpoint)
+             select $1, $2, shard, $3, $5 from unnest($4::smallint[]) shard",
+            self.name,
+            self.version,
+            self.incarnation,
+            &shards(self.sharded),
+            position
+        )
+        .execute(connection)
+        .await
+        .map_err(|source| CheckpointError::Register {
+            name: self.name.clone(),
+            source,
+        })?;
+        Ok(())
+    }
+
+    /// Takes every shard, whoever holds it: from here on, nobody else can move the version for as long as the worker is
+    /// alive.
+    pub async fn seize(&self, pool: &PgPool, worker: &Worker) -> Result<(), CheckpointError> {
+        sqlx::query!(
+            "update es.projections set lease_owner = $3, lease_epoch = lease_epoch + 1
+             where name = $1 and version = $2 and lease_owner is distinct from $3",
+            self.name,
+            self.version,
+            worker.id()
+        )
+        .execute(pool)
+        .await
+        .map_err(|source| CheckpointError::Settle {
+            name: self.name.clone(),
+            source,
+        })?;
+        Ok(())
+    }
+
     /// Takes what is free, and gives back what is too much, until the worker holds its share: a step at a time, since
     /// the others have to do theirs. Answers with what it holds now.
     pub async fn settle(&self, pool: &PgPool, worker: &Worker) -> Result<Leases, CheckpointError> {

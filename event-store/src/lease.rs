@@ -87,7 +87,7 @@ impl Worker {
         Ok(())
     }
 
-    pub(crate) fn share(&self) -> Share {
+    pub fn share(&self) -> Share {
         self.share
     }
 }

@@ -7,9 +7,11 @@ create table integration (
   shop_domain    text        not null,
   version        bigint      not null,
   position       bigint      not null,
-  connected_at   timestamptz not null,
-  constraint integration_pkey primary key (integration_id)
+  connected_at   timestamptz not null
 );
+
+-- After the rows are loaded: an index is built once, and COPY passes no row-level security.
+alter table integration add constraint integration_pkey primary key (integration_id);
 create index integration_by_site on integration (site_id, position);
 alter table integration enable row level security;
 create policy integration_of_account on integration for select to proofline_reader

@@ -10,9 +10,11 @@ create table notification (
   position        bigint      not null,
   drafted_at      timestamptz not null,
   updated_at      timestamptz not null,
-  constraint notification_pkey primary key (notification_id),
   constraint notification_status_known check (status in ('draft', 'published', 'paused', 'archived'))
 );
+
+-- After the rows are loaded: an index is built once, and COPY passes no row-level security.
+alter table notification add constraint notification_pkey primary key (notification_id);
 create index notification_by_site on notification (site_id, position);
 alter table notification enable row level security;
 create policy notification_of_account on notification for select to proofline_reader

@@ -11,9 +11,11 @@ create table proof (
   version     bigint      not null,
   position    bigint      not null,
   occurred_at timestamptz not null,
-  constraint proof_pkey primary key (activity_id),
   constraint proof_kind_known check (kind in ('order', 'sign_up', 'review', 'custom'))
 );
+
+-- After the rows are loaded: an index is built once, and COPY passes no row-level security.
+alter table proof add constraint proof_pkey primary key (activity_id);
 create index proof_by_site on proof (site_id, occurred_at desc, activity_id);
 alter table proof enable row level security;
 create policy proof_of_account on proof for select to proofline_reader

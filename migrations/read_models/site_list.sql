@@ -10,10 +10,12 @@ create table site (
   version            bigint      not null,
   position           bigint      not null,
   registered_at      timestamptz not null,
-  updated_at         timestamptz not null,
-  constraint site_pkey primary key (site_id),
-  constraint site_embed_key_unique unique (embed_key)
+  updated_at         timestamptz not null
 );
+
+-- After the rows are loaded: an index is built once, and COPY passes no row-level security.
+alter table site add constraint site_pkey primary key (site_id);
+alter table site add constraint site_embed_key_unique unique (embed_key);
 create index site_by_account on site (account_id, position);
 alter table site enable row level security;
 create policy site_of_account on site for select to proofline_reader

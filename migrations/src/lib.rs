@@ -4,6 +4,7 @@
 //! in the release that stops using it. **Must not know** what is stored in them: nothing of ours is used here.
 
 mod clickhouse;
+mod facts;
 mod read_models;
 
 use std::str::FromStr as _;
@@ -13,7 +14,6 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool, Postgres};
 
 pub use crate::clickhouse::migrate as clickhouse;
-pub use crate::read_models::READ_MODELS;
 
 /// Why a database could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -26,10 +26,14 @@ pub enum MigrationError {
     Postgres(#[source] MigrateError),
     #[error("could not migrate the key database")]
     Keys(#[source] MigrateError),
-    #[error("could not create read model {name} version {version}")]
+    #[error("could not create read model {name}")]
     ReadModel {
         name: &'static str,
-        version: i32,
+        source: sqlx::Error,
+    },
+    #[error("could not write down how the tables of {name} are made")]
+    Facts {
+        name: &'static str,
         source: sqlx::Error,
     },
     #[error("could not migrate ClickHouse with {name}")]
@@ -49,9 +53,8 @@ pub async fn postgres(url: &str) -> Result<(), MigrationError> {
         .run(&pool)
         .await
         .map_err(MigrationError::Postgres)?;
-    for model in READ_MODELS {
-        model.ensure(&pool).await?;
-    }
+    read_models::ensure(&pool).await?;
+    facts::ensure(&pool).await?;
     pool.close().await;
     Ok(())
 }

@@ -1,87 +1,94 @@
 //! Read models: each version of each in a schema of its own, so that two versions can stand side by side.
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 
 use crate::MigrationError;
 
-/// A version of a read model: its tables, policies and grants, as DDL that is run inside its schema.
+/// Divides what is run before the rows of a new version are loaded from what is run after.
+const AFTER_ROWS: &str = "-- After the rows are loaded:";
+
+/// A read model: its tables, indexes, policies and functions, as DDL that is run inside a version's schema.
 #[derive(Debug)]
-pub struct ReadModel {
+struct ReadModel {
     /// Stored; never rename.
-    pub name: &'static str,
-    pub version: i32,
+    name: &'static str,
     ddl: &'static str,
 }
 
 /// Every read model that this build serves.
-pub const READ_MODELS: &[ReadModel] = &[
+const READ_MODELS: &[ReadModel] = &[
     ReadModel {
         name: "site_list",
-        version: 1,
         ddl: include_str!("../read_models/site_list.sql"),
     },
     ReadModel {
         name: "notification_list",
-        version: 1,
         ddl: include_str!("../read_models/notification_list.sql"),
     },
     ReadModel {
         name: "integration_list",
-        version: 1,
         ddl: include_str!("../read_models/integration_list.sql"),
     },
     ReadModel {
         name: "proof_feed",
-        version: 1,
         ddl: include_str!("../read_models/proof_feed.sql"),
     },
 ];
 
-impl ReadModel {
-    /// `rm_<name>_v<version>`.
-    pub fn schema(&self) -> String {
-        format!("rm_{}_v{}", self.name, self.version)
-    }
-
-    /// Creates the version's schema where it does not stand, and serves it where nothing of that name is served.
-    pub(crate) async fn ensure(&self, pool: &PgPool) -> Result<(), MigrationError> {
+/// Writes down how versions are made, and makes the served one of each where it does not stand.
+pub(crate) async fn ensure(pool: &PgPool) -> Result<(), MigrationError> {
+    for model in READ_MODELS {
         let failed = |source| MigrationError::ReadModel {
-            name: self.name,
-            version: self.version,
+            name: model.name,
             source,
         };
         let mut tx = pool.begin().await.map_err(failed)?;
+        model.ensure(&mut tx).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+impl ReadModel {
+    async fn ensure(&self, tx: &mut Transaction<'_, Postgres>) -> sqlx::Result<()> {
         // Held to the commit: several processes may start at once.
         sqlx::query("select pg_advisory_xact_lock(20261121, 3)")
-            .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
-        let stands: bool =
-            sqlx::query_scalar("select exists (select from pg_namespace where nspname = $1)")
-                .bind(self.schema())
-                .fetch_one(&mut *tx)
-                .await
-                .map_err(failed)?;
-        if !stands {
-            sqlx::raw_sql(&self.create())
-                .execute(&mut *tx)
-                .await
-                .map_err(failed)?;
-        }
+            .execute(&mut **tx)
+            .await?;
+        let (tables, rest) = self.ddl.split_once(AFTER_ROWS).unwrap_or((self.ddl, ""));
         sqlx::query(
-            "insert into es.active_view (name, version) values ($1, $2) on conflict do nothing",
+            "insert into es.read_models (name, tables, rest) values ($1, $2, $3)
+             on conflict (name) do update set tables = excluded.tables, rest = excluded.rest",
         )
         .bind(self.name)
-        .bind(self.version)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        tx.commit().await.map_err(failed)
+        .bind(tables)
+        // Cut within a comment.
+        .bind(format!("--{rest}"))
+        .execute(&mut **tx)
+        .await?;
+        let served: i32 = sqlx::query_scalar(
+            "insert into es.active_view (name, version) values ($1, 1)
+             on conflict (name) do update set name = excluded.name returning version",
+        )
+        .bind(self.name)
+        .fetch_one(&mut **tx)
+        .await?;
+        let schema = format!("rm_{}_v{served}", self.name);
+        let stands: bool =
+            sqlx::query_scalar("select exists (select from pg_namespace where nspname = $1)")
+                .bind(&schema)
+                .fetch_one(&mut **tx)
+                .await?;
+        if !stands {
+            sqlx::raw_sql(&self.create(&schema))
+                .execute(&mut **tx)
+                .await?;
+        }
+        Ok(())
     }
 
     /// The names are constants of this file, so there is nothing to quote.
-    fn create(&self) -> String {
-        let schema = self.schema();
+    fn create(&self, schema: &str) -> String {
         format!(
             "create schema {schema};
              set local search_path = {schema}, pg_temp;
@@ -92,5 +99,20 @@ impl ReadModel {
              set local search_path to default;",
             ddl = self.ddl
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_read_model_says_what_comes_after_its_rows() {
+        for model in READ_MODELS {
+            let (tables, rest) = model.ddl.split_once(AFTER_ROWS).expect(model.name);
+            assert!(tables.contains("create table"), "{}", model.name);
+            assert!(!tables.contains("index") && !tables.contains("primary key"));
+            assert!(rest.contains("enable row level security"), "{}", model.name);
+        }
     }
 }

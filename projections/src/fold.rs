@@ -32,6 +32,9 @@ pub trait Rows: Send + Sync + 'static {
     ) -> Result<Option<Self::Row>, ProjectError>;
 
     fn key(row: &Self::Row) -> Uuid;
+
+    /// What the row takes beside its own columns: the texts.
+    fn heap_bytes(row: &Self::Row) -> usize;
 }
 
 /// An event as it stands in the log.
@@ -100,6 +103,13 @@ impl<'a, P: Rows> Change<'a, P> {
     pub(crate) fn key(&self) -> Uuid {
         self.stored.key
     }
+
+    /// The row after the event.
+    pub(crate) fn apply(self, row: Option<P::Row>) -> Result<Option<P::Row>, SinkError> {
+        let place = Place::of(self.stored.recorded);
+        P::apply(row, self.event, self.stored)
+            .map_err(|source| SinkError::Project { place, source })
+    }
 }
 
 /// Rows, as the events so far left them.
@@ -127,15 +137,13 @@ impl<P: Rows> Fold<P> {
         change: Change<'_, P>,
         before: impl FnOnce(Uuid) -> Option<P::Row>,
     ) -> Result<(), SinkError> {
-        let Change { event, stored } = change;
-        let place = Place::of(stored.recorded);
-        let (row, first) = match self.rows.remove(&stored.key) {
+        let (key, place) = (change.key(), Place::of(change.stored.recorded));
+        let (row, first) = match self.rows.remove(&key) {
             Some(folded) => (folded.row, folded.place),
-            None => (before(stored.key), place),
+            None => (before(key), place),
         };
-        let row =
-            P::apply(row, event, stored).map_err(|source| SinkError::Project { place, source })?;
-        self.rows.insert(stored.key, Folded { row, place: first });
+        let row = change.apply(row)?;
+        self.rows.insert(key, Folded { row, place: first });
         Ok(())
     }
 

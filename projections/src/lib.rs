@@ -12,6 +12,7 @@
 
 mod accounts;
 mod decode;
+mod drivers;
 pub mod event_stream;
 pub mod fold;
 pub mod integration_list;
@@ -22,6 +23,7 @@ mod projections;
 pub mod proof_feed;
 mod read;
 mod reads;
+pub mod rebuild;
 pub mod runtime;
 mod served;
 pub mod sink;
@@ -33,6 +35,7 @@ pub mod telemetry_facts;
 /// In the answers of reads, and in waits.
 pub use event_store::{LogName, Token, TokenError};
 
+pub use crate::drivers::{Drivers, DriversConfig, DriversError};
 pub use crate::event_stream::{EventStream, PublicEvent, StreamError};
 pub use crate::positions::{PositionError, Positions, ProjectionProgress, ProjectionState, Waited};
 pub use crate::projection::Projection;

@@ -4,48 +4,23 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use event_store::vault::{SubjectEvents, Vault};
-use event_store::{
-    EventLog, Hub, Log, LogName, Positioned, Share, StoreError, Streams, TelemetryLog, Worker,
-};
-use futures::future::{BoxFuture, FutureExt as _, try_join_all};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use event_store::{Log as _, Share, Streams, Worker};
+use futures::future::try_join_all;
 use sqlx::PgPool;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::accounts::Accounts;
+use crate::drivers::{AnyRunner, DOMAIN, Drivers, DriversConfig, DriversError, Version};
 use crate::event_stream::{EventStream, Tail, TailSink};
-use crate::integration_list::IntegrationList;
-use crate::notification_list::NotificationList;
 use crate::positions::Positions;
 use crate::projection::Projection;
-use crate::proof_feed::ProofFeed;
 use crate::reads::Reads;
-use crate::runtime::{Limits, Progress, Runner, Sink, Stopped, Wake};
+use crate::runtime::{Limits, Stopped, Wake};
 use crate::served::Served;
-use crate::sink::{ClickHouseSink, Ledger, PgProjector, PgSink, RedisSink, SubjectEventsSink};
-use crate::site_list::SiteList;
-use crate::telemetry_counters::{CounterReads, TelemetryCounters};
-use crate::telemetry_facts::TelemetryFacts;
-
-/// Domain events are few and may be large.
-const DOMAIN: Limits = Limits {
-    events_max: 2_000,
-    bytes_max: 4 << 20,
-    interval_min: Duration::from_millis(10),
-};
-const COUNTERS: Limits = Limits {
-    events_max: 20_000,
-    bytes_max: 8 << 20,
-    interval_min: Duration::from_millis(25),
-};
-/// Few large blocks suit ClickHouse: each becomes a part that is synced and merged later.
-const FACTS: Limits = Limits {
-    events_max: 50_000,
-    bytes_max: 16 << 20,
-    interval_min: Duration::from_millis(250),
-};
+use crate::sink::SubjectEventsSink;
+use crate::telemetry_counters::CounterReads;
 
 /// The tail has no sink to spare, and people wait for it.
 const TAIL: Limits = Limits {
@@ -58,9 +33,6 @@ const TAIL: Limits = Limits {
 pub const LEASE: Duration = Duration::from_secs(10);
 /// How often to look for versions that came or went.
 const VERSIONS_EVERY: Duration = Duration::from_secs(1);
-
-const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const REDIS_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where everything is. Redis and ClickHouse may be down when a process starts, and whenever they like: their
 /// projections lag until they are back.
@@ -87,12 +59,10 @@ pub struct Config {
 /// Why the projections could not be composed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("could not open the logs")]
-    OpenLog(#[from] StoreError),
+    #[error(transparent)]
+    Drivers(#[from] DriversError),
     #[error("could not read the head of the domain log")]
     ReadHead(#[source] sqlx::Error),
-    #[error("could not use the Redis URL")]
-    RedisUrl(#[source] redis::RedisError),
     #[error("could not read which versions are served")]
     ReadServed(#[source] sqlx::Error),
     #[error(
@@ -106,26 +76,12 @@ pub enum OpenError {
     },
 }
 
-/// A version of a projection that this build can drive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Version {
-    projection: Projection,
-    version: i32,
-}
-
 /// The projections of one process: their runners, and what they can be read by. Cheap to clone.
 #[derive(Clone)]
 pub struct Projections {
-    projector: PgPool,
+    drivers: Drivers,
     worker: Worker,
     subject_events: SubjectEvents,
-    events: Hub<EventLog>,
-    telemetry: Hub<TelemetryLog>,
-    redis: ConnectionManager,
-    redis_prefix: String,
-    clickhouse: clickhouse::Client,
-    wake: Wake,
-    progress: Progress,
     tail: Tail,
     reads: Reads,
 }
@@ -133,16 +89,20 @@ pub struct Projections {
 impl Projections {
     /// Postgres has to be up, since the logs' identity is read; the other engines need not be.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
-        let events = EventLog::open(config.projector.clone()).await?;
-        let telemetry = TelemetryLog::open(config.projector.clone()).await?;
+        let drivers = Drivers::open(DriversConfig {
+            projector: config.projector,
+            redis_url: config.redis_url,
+            redis_prefix: config.redis_prefix,
+            clickhouse: config.clickhouse,
+            clickhouse_database: config.clickhouse_database,
+        })
+        .await?;
+        let (events, telemetry) = (drivers.events.clone(), drivers.telemetry.clone());
         let (head, _) = events.head().await.map_err(OpenError::ReadHead)?;
-        check_served(&config.projector).await?;
-        let redis = connect_redis(&config.redis_url).map_err(OpenError::RedisUrl)?;
-        let clickhouse = config.clickhouse.with_database(config.clickhouse_database);
-        let (progress, tail) = (Progress::default(), Tail::after(head));
-        let wake = Wake::default();
+        check_served(&drivers.projector).await?;
+        let tail = Tail::after(head);
         let streams = Streams::new(
-            config.projector.clone(),
+            drivers.projector.clone(),
             config.vault.clone(),
             domain::upcasters(),
         );
@@ -152,43 +112,33 @@ impl Projections {
             vault: config.vault,
             accounts: Accounts::new(streams),
             counters: CounterReads {
-                connection: redis.clone(),
-                prefix: config.redis_prefix.clone(),
+                connection: drivers.redis.clone(),
+                prefix: drivers.redis_prefix.clone(),
                 served: served.clone(),
                 incarnation: telemetry.incarnation(),
             },
             served,
-            clickhouse: clickhouse.clone(),
+            clickhouse: drivers.clickhouse.clone(),
             positions: Positions::new(
-                config.projector.clone(),
+                drivers.projector.clone(),
                 events.clone(),
-                telemetry.clone(),
-                progress.clone(),
+                telemetry,
+                drivers.progress.clone(),
             ),
-            events: EventStream::new(events.clone(), tail.clone()),
+            events: EventStream::new(events, tail.clone()),
         };
         Ok(Self {
-            projector: config.projector.clone(),
+            drivers,
             worker: Worker::new(&config.worker, Share::Fair, config.lease),
             subject_events: SubjectEvents::new(config.keys),
-            events: Hub::start(
-                events,
-                wake.listen(LogName::Events),
-                Some(config.projector.clone()),
-            ),
-            telemetry: Hub::start(
-                telemetry,
-                wake.listen(LogName::Telemetry),
-                Some(config.projector.clone()),
-            ),
-            redis,
-            redis_prefix: config.redis_prefix,
-            clickhouse,
-            wake,
-            progress,
             tail,
             reads,
         })
+    }
+
+    /// What builds versions and switches between them.
+    pub fn drivers(&self) -> &Drivers {
+        &self.drivers
     }
 
     /// What the read side works with.
@@ -198,7 +148,7 @@ impl Projections {
 
     /// To be rung by whoever appends in this process.
     pub fn wake(&self) -> Wake {
-        self.wake.clone()
+        self.drivers.wake.clone()
     }
 
     /// Works on this process's share of every live version, those that come later too, until shutdown. Answers with
@@ -210,7 +160,11 @@ impl Projections {
 
     async fn supervise(self, shutdown: CancellationToken) -> Vec<Stopped> {
         let retired = CancellationToken::new();
-        let beats = beat(self.worker.clone(), self.projector.clone(), retired.clone());
+        let beats = beat(
+            self.worker.clone(),
+            self.drivers.projector.clone(),
+            retired.clone(),
+        );
         let beating = AbortOnDropHandle::new(tokio::spawn(beats));
         let mut running: HashMap<Version, CancellationToken> = HashMap::new();
         let mut tasks = JoinSet::new();
@@ -268,7 +222,9 @@ impl Projections {
         shutdown: CancellationToken,
     ) -> impl Future<Output = Result<(), Stopped>> + Send + use<> {
         let sink = TailSink::new(self.tail.clone());
-        self.runner(&self.events, sink, TAIL).run(shutdown)
+        self.drivers
+            .runner(&self.drivers.event_hub, sink, TAIL)
+            .run(shutdown)
     }
 
     /// Drives every live version, by the loop that production runs, to the heads of the logs as they are now. Not to be
@@ -285,26 +241,14 @@ impl Projections {
         Ok(())
     }
 
-    /// Drives one version as `worker`, to `position` or, without one, to the head as it is now.
-    pub async fn catch_up(
-        &self,
-        worker: &Worker,
-        projection: Projection,
-        version: i32,
-        position: Option<i64>,
-    ) -> Result<i64, CatchUpError> {
-        let version = Version {
-            projection,
-            version,
-        };
-        let runner = self.runner_of(version, worker);
-        Ok(self.alive(worker, runner.catch_up(position)).await?)
-    }
-
     /// Keeps the worker's leases while the work goes on.
     async fn alive<T>(&self, worker: &Worker, work: impl Future<Output = T>) -> T {
         let retired = CancellationToken::new();
-        let beating = beat(worker.clone(), self.projector.clone(), retired.clone());
+        let beating = beat(
+            worker.clone(),
+            self.drivers.projector.clone(),
+            retired.clone(),
+        );
         let working = async {
             let done = work.await;
             retired.cancel();
@@ -317,7 +261,7 @@ impl Projections {
         let rows = sqlx::query!(
             "select name, version, revision from es.projection_versions where phase = 'live'"
         )
-        .fetch_all(&self.projector)
+        .fetch_all(&self.drivers.projector)
         .await?;
         let known = rows.into_iter().filter_map(|row| {
             let projection = Projection::parse(&row.name)?;
@@ -334,51 +278,12 @@ impl Projections {
     }
 
     fn runner_of(&self, version: Version, worker: &Worker) -> Box<dyn AnyRunner> {
-        let Version {
-            projection,
-            version,
-        } = version;
-        let (events, telemetry) = (self.events.incarnation(), self.telemetry.incarnation());
-        let incarnation = match projection.log() {
-            LogName::Events => events,
-            LogName::Telemetry => telemetry,
-        };
-        let ledger = Ledger::new(
-            self.projector.clone(),
-            worker.clone(),
-            projection,
-            version,
-            incarnation,
-        );
-        match projection {
-            Projection::SiteList => self.read_model(SiteList, ledger),
-            Projection::NotificationList => self.read_model(NotificationList, ledger),
-            Projection::IntegrationList => self.read_model(IntegrationList, ledger),
-            Projection::ProofFeed => self.read_model(ProofFeed, ledger),
-            Projection::SubjectEvents => {
-                let sink = SubjectEventsSink::new(self.subject_events.clone(), ledger, incarnation);
-                Box::new(self.runner(&self.events, sink, DOMAIN))
-            }
-            Projection::TelemetryCounters => {
-                let (redis, prefix) = (self.redis.clone(), self.redis_prefix.clone());
-                let sink = RedisSink::new(TelemetryCounters, redis, prefix, ledger, incarnation);
-                Box::new(self.runner(&self.telemetry, sink, COUNTERS))
-            }
-            Projection::TelemetryFacts => {
-                let clickhouse = self.clickhouse.clone();
-                let sink = ClickHouseSink::new(TelemetryFacts, clickhouse, ledger, incarnation);
-                Box::new(self.runner(&self.telemetry, sink, FACTS))
-            }
-        }
-    }
-
-    fn read_model<P: PgProjector>(&self, projector: P, ledger: Ledger) -> Box<dyn AnyRunner> {
-        let sink = PgSink::new(projector, ledger);
-        Box::new(self.runner(&self.events, sink, DOMAIN))
-    }
-
-    fn runner<L: Log, S: Sink<L::Record>>(&self, log: &L, sink: S, limits: Limits) -> Runner<L, S> {
-        Runner::new(log.clone(), sink, limits, &self.wake, self.progress.clone())
+        self.drivers.runner_of(version, worker).unwrap_or_else(|| {
+            let (ledger, index) = (self.drivers.ledger(version, worker), &self.subject_events);
+            let incarnation = self.drivers.events.incarnation();
+            let sink = SubjectEventsSink::new(index.clone(), ledger, incarnation);
+            Box::new(self.drivers.runner(&self.drivers.event_hub, sink, DOMAIN))
+        })
     }
 }
 
@@ -392,7 +297,7 @@ pub enum CatchUpError {
 }
 
 /// Says that the worker is alive until it is retired.
-async fn beat(worker: Worker, pool: PgPool, retired: CancellationToken) {
+pub(crate) async fn beat(worker: Worker, pool: PgPool, retired: CancellationToken) {
     while !retired.is_cancelled() {
         if let Err(error) = worker.beat(&pool).await {
             tracing::warn!(
@@ -434,45 +339,4 @@ async fn check_served(pool: &PgPool) -> Result<(), OpenError> {
         }
     }
     Ok(())
-}
-
-/// A runner of whatever log and sink.
-trait AnyRunner: Send {
-    fn run(self: Box<Self>, shutdown: CancellationToken)
-    -> BoxFuture<'static, Result<(), Stopped>>;
-
-    fn catch_up(self: Box<Self>, position: Option<i64>)
-    -> BoxFuture<'static, Result<i64, Stopped>>;
-}
-
-impl<L, S> AnyRunner for Runner<L, S>
-where
-    L: Log<Record: Positioned>,
-    S: Sink<L::Record>,
-{
-    fn run(
-        self: Box<Self>,
-        shutdown: CancellationToken,
-    ) -> BoxFuture<'static, Result<(), Stopped>> {
-        Runner::run(*self, shutdown).boxed()
-    }
-
-    fn catch_up(
-        self: Box<Self>,
-        position: Option<i64>,
-    ) -> BoxFuture<'static, Result<i64, Stopped>> {
-        match position {
-            None => Runner::catch_up(*self).boxed(),
-            Some(position) => Runner::catch_up_to(*self, position).boxed(),
-        }
-    }
-}
-
-/// Connects at the first command, and again by itself after a loss. How long to go on trying is the runner's matter.
-fn connect_redis(url: &str) -> Result<ConnectionManager, redis::RedisError> {
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(REDIS_CONNECT_TIMEOUT))
-        .set_response_timeout(Some(REDIS_ANSWER_TIMEOUT))
-        .set_number_of_retries(1);
-    ConnectionManager::new_lazy_with_config(redis::Client::open(url)?, config)
 }

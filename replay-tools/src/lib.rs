@@ -1,11 +1,12 @@
 //! The `replay` command line: what operators and compliance officers run against a log that others write.
 //!
 //! **Owns** how the log and its projections are shown and worked on from outside. **Must not know** how they are made:
-//! it reads through the same crates as the platform does. Today it shows where projections stand; rebuild, verify and
-//! the compliance tools come with the next releases.
+//! it works through the same crates as the platform does.
 
 mod dead_letters;
+mod engines;
 mod import;
+mod rebuild;
 mod status;
 
 use std::io::Write;
@@ -43,34 +44,70 @@ enum Command {
     DeadLetters(DeadLettersCommand),
     /// Bring the events of another event store in
     Import(import::ImportArgs),
+    /// Build a projection anew from the log, beside the version that is served
+    Rebuild {
+        #[command(flatten)]
+        args: rebuild::RebuildArgs,
+        #[command(flatten)]
+        engines: engines::EngineArgs,
+    },
+    /// Fold the log again, and compare with what is served
+    Verify {
+        #[command(flatten)]
+        args: rebuild::VerifyArgs,
+        #[command(flatten)]
+        engines: engines::EngineArgs,
+    },
+    /// Serve the version of a projection that was served before
+    Rollback {
+        #[command(flatten)]
+        args: rebuild::RollbackArgs,
+        #[command(flatten)]
+        engines: engines::EngineArgs,
+    },
 }
 
 /// Does what the arguments say.
 pub async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> Result<()> {
-    let database_url = match arguments.database_url {
-        Some(url) => url,
-        None => running_database(&arguments.data_dir)?,
+    let (data_dir, given) = (&arguments.data_dir, arguments.database_url);
+    let database_url = match &given {
+        Some(url) => url.clone(),
+        None => Running::read(data_dir)?.database_url,
     };
+    let open = async |args: &engines::EngineArgs| engines::open(args, given, data_dir).await;
     match arguments.command {
         Command::Status { json } => status::run(&database_url, json, out).await,
         Command::DeadLetters(command) => dead_letters::run(&database_url, command, out).await,
-        Command::Import(args) => import::run(&args, &database_url, &arguments.data_dir, out).await,
+        Command::Import(args) => import::run(&args, &database_url, data_dir, out).await,
+        Command::Rebuild { args, engines } => {
+            rebuild::rebuild(&args, &open(&engines).await?, out).await
+        }
+        Command::Verify { args, engines } => {
+            rebuild::verify(&args, &open(&engines).await?, out).await
+        }
+        Command::Rollback { args, engines } => {
+            rebuild::rollback(&args, &open(&engines).await?, out).await
+        }
     }
 }
 
 /// What a running platform says of itself in its data directory.
-fn running_database(data_dir: &Path) -> Result<String> {
-    #[derive(serde::Deserialize)]
-    struct Running {
-        database_url: String,
+#[derive(serde::Deserialize)]
+struct Running {
+    database_url: String,
+    redis_url: String,
+    clickhouse_url: String,
+}
+
+impl Running {
+    fn read(data_dir: &Path) -> Result<Self> {
+        let path = data_dir.join("running.json");
+        let bytes = std::fs::read(&path).with_context(|| {
+            format!(
+                "no platform runs in {}; say where its engines are by DATABASE_URL, REDIS_URL and CLICKHOUSE_URL",
+                data_dir.display()
+            )
+        })?;
+        serde_json::from_slice(&bytes).context("running.json is not ours")
     }
-    let path = data_dir.join("running.json");
-    let bytes = std::fs::read(&path).with_context(|| {
-        format!(
-            "no platform runs in {}; say which log by DATABASE_URL",
-            data_dir.display()
-        )
-    })?;
-    let running: Running = serde_json::from_slice(&bytes).context("running.json is not ours")?;
-    Ok(running.database_url)
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::MODEL;
 use crate::fold::{ProjectError, Rows, Stored, none_standing, to_micros};
 use crate::projection::Projection;
-use crate::sink::{PgProjector, column};
+use crate::sink::{CopyRows, PgProjector, column};
 
 /// Projects into table `integration`.
 pub struct IntegrationList;
@@ -70,6 +70,10 @@ impl Rows for IntegrationList {
     fn key(row: &Row) -> Uuid {
         row.integration_id
     }
+
+    fn heap_bytes(row: &Row) -> usize {
+        row.platform.capacity() + row.shop_domain.capacity()
+    }
 }
 
 impl PgProjector for IntegrationList {
@@ -109,5 +113,20 @@ impl PgProjector for IntegrationList {
         .execute(tx)
         .await?;
         Ok(())
+    }
+
+    const COPY: &'static str = "copy integration (integration_id, account_id, site_id, platform, shop_domain, version, \
+         position, connected_at) from stdin (format binary)";
+
+    fn copy(row: &Row, out: &mut CopyRows) {
+        out.row(8)
+            .uuid(row.integration_id)
+            .uuid(row.account_id)
+            .uuid(row.site_id)
+            .text(&row.platform)
+            .text(&row.shop_domain)
+            .i64(row.version)
+            .i64(row.position)
+            .time(row.connected_at);
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::MODEL;
 use crate::fold::{ProjectError, Rows, Stored, none_standing, standing, to_micros};
 use crate::projection::Projection;
-use crate::sink::{PgProjector, column};
+use crate::sink::{CopyRows, PgProjector, column};
 
 /// Projects into table `notification`.
 pub struct NotificationList;
@@ -83,6 +83,10 @@ impl Rows for NotificationList {
     fn key(row: &Row) -> Uuid {
         row.notification_id
     }
+
+    fn heap_bytes(row: &Row) -> usize {
+        row.name.capacity() + row.message.capacity() + row.status.capacity()
+    }
 }
 
 impl PgProjector for NotificationList {
@@ -125,5 +129,22 @@ impl PgProjector for NotificationList {
         .execute(tx)
         .await?;
         Ok(())
+    }
+
+    const COPY: &'static str = "copy notification (notification_id, account_id, site_id, name, message, status, version, \
+         position, drafted_at, updated_at) from stdin (format binary)";
+
+    fn copy(row: &Row, out: &mut CopyRows) {
+        out.row(10)
+            .uuid(row.notification_id)
+            .uuid(row.account_id)
+            .uuid(row.site_id)
+            .text(&row.name)
+            .text(&row.message)
+            .text(&row.status)
+            .i64(row.version)
+            .i64(row.position)
+            .time(row.drafted_at)
+            .time(row.updated_at);
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::MODEL;
 use crate::fold::{ProjectError, Rows, Stored, none_standing, to_micros};
 use crate::projection::Projection;
-use crate::sink::{PgProjector, column};
+use crate::sink::{CopyRows, PgProjector, column};
 
 /// Projects into table `proof`.
 pub struct ProofFeed;
@@ -93,6 +93,12 @@ impl Rows for ProofFeed {
     fn key(row: &Row) -> Uuid {
         row.activity_id
     }
+
+    fn heap_bytes(row: &Row) -> usize {
+        row.kind.capacity()
+            + row.product.as_ref().map_or(0, String::capacity)
+            + row.buyer.as_ref().map_or(0, String::capacity)
+    }
 }
 
 impl PgProjector for ProofFeed {
@@ -132,5 +138,22 @@ impl PgProjector for ProofFeed {
             .execute(tx)
             .await?;
         Ok(())
+    }
+
+    const COPY: &'static str = "copy proof (activity_id, account_id, site_id, kind, product, buyer, event_id, version, \
+         position, occurred_at) from stdin (format binary)";
+
+    fn copy(row: &Row, out: &mut CopyRows) {
+        out.row(10)
+            .uuid(row.activity_id)
+            .uuid(row.account_id)
+            .uuid(row.site_id)
+            .text(&row.kind)
+            .text_or_null(row.product.as_deref())
+            .text_or_null(row.buyer.as_deref())
+            .uuid(row.event_id)
+            .i64(row.version)
+            .i64(row.position)
+            .time(row.occurred_at);
     }
 }

@@ -369,6 +369,7 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
     /// So that another worker need not wait for the lease to run out.
     async fn release(&self) {
         if let Some(ledger) = self.sink.ledger()
+            && !ledger.is_kept()
             && let Err(error) = ledger.release().await
         {
             tracing::debug!(

@@ -1,6 +1,6 @@
 use event_store::{
     Bucket, CheckpointError, Checkpoints, Lease, Leases, LeftOut, Parked, ProjectionStatus, Repair,
-    Worker,
+    Share, Worker,
 };
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -49,6 +49,16 @@ impl Ledger {
     pub(crate) async fn is_settled(&self, held: &Leases) -> Result<bool, SinkError> {
         let settled = self.checkpoints.is_settled(&self.pool, &self.worker, held);
         Ok(settled.await?)
+    }
+
+    pub(crate) async fn seize(&self) -> Result<(), SinkError> {
+        Ok(self.checkpoints.seize(&self.pool, &self.worker).await?)
+    }
+
+    /// Whether the shards stay with the worker when a runner of it has ended: a tool gives them back itself, once it has
+    /// done what it holds them for.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.worker.share() == Share::All
     }
 
     pub(crate) async fn release(&self) -> Result<(), SinkError> {

@@ -6,6 +6,7 @@ use event_store::{Leases, ProjectionStatus, RecordedEvent, Repair, fault};
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
+use super::copy::CopyRows;
 use super::ledger::Ledger;
 use crate::fold::{Change, Fold, Folded, Place, ProjectError, Rows};
 use crate::runtime::{Batch, Sink, SinkError, Standing};
@@ -30,6 +31,11 @@ pub trait PgProjector: Rows {
         tx: &mut PgConnection,
         keys: &[Uuid],
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// The statement that takes rows in bulk, as [`PgProjector::copy`] writes them.
+    const COPY: &'static str;
+
+    fn copy(row: &Self::Row, out: &mut CopyRows);
 }
 
 /// A Postgres read model: rows and checkpoint commit together.
@@ -52,7 +58,7 @@ impl<P: PgProjector> PgSink<P> {
         let (name, version) = ledger.identity();
         Self {
             _projector: projector,
-            schema: format!("rm_{name}_v{version}"),
+            schema: schema(name, version),
             ledger,
         }
     }
@@ -227,6 +233,11 @@ impl<R> Outcome<R> {
         }
         Ok(())
     }
+}
+
+/// A version's own. Stored; never change.
+pub(crate) fn schema(name: &str, version: i32) -> String {
+    format!("rm_{name}_v{version}")
 }
 
 /// One value of every row, to be one of the arrays that a statement takes apart again.

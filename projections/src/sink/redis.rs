@@ -22,7 +22,7 @@ pub trait CounterProjector: Send + Sync + 'static {
 
     type Record: Positioned;
     /// One field of one hash.
-    type Counter: Eq + Hash + Send;
+    type Counter: Ord + Hash + Send;
 
     /// The counters that the record adds one to.
     fn counters(

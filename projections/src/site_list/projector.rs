@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::MODEL;
 use crate::fold::{ProjectError, Rows, Stored, none_standing, standing, to_micros};
 use crate::projection::Projection;
-use crate::sink::{PgProjector, column};
+use crate::sink::{CopyRows, PgProjector, column};
 
 /// Projects into table `site`.
 pub struct SiteList;
@@ -92,6 +92,10 @@ impl Rows for SiteList {
     fn key(row: &Row) -> Uuid {
         row.site_id
     }
+
+    fn heap_bytes(row: &Row) -> usize {
+        row.name.capacity() + row.domain.capacity() + row.embed_key.capacity()
+    }
 }
 
 impl PgProjector for SiteList {
@@ -132,5 +136,24 @@ impl PgProjector for SiteList {
             .execute(tx)
             .await?;
         Ok(())
+    }
+
+    const COPY: &'static str = "copy site (site_id, account_id, name, domain, embed_key, feed_items_max, \
+         feed_age_hours_max, version, position, registered_at, \
+         updated_at) from stdin (format binary)";
+
+    fn copy(row: &Row, out: &mut CopyRows) {
+        out.row(11)
+            .uuid(row.site_id)
+            .uuid(row.account_id)
+            .text(&row.name)
+            .text(&row.domain)
+            .text(&row.embed_key)
+            .i16(row.feed_items_max)
+            .i16(row.feed_age_hours_max)
+            .i64(row.version)
+            .i64(row.position)
+            .time(row.registered_at)
+            .time(row.updated_at);
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 const HOUR_KEPT: TimeDelta = TimeDelta::days(90);
 
 /// One field of one hash.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Counter {
     pub(super) site: Uuid,
     /// The beginning of the hour; `None` for the total.

@@ -9,5 +9,6 @@ mod lists;
 mod parking;
 mod positions;
 mod proof_feed;
+mod rebuild;
 mod telemetry;
 pub(crate) mod world;
