@@ -5,12 +5,14 @@ mod baseline;
 mod feed;
 mod fill;
 mod growth;
+mod history;
 mod http;
 mod load;
 mod machine;
 mod ours;
 mod peers;
 mod plot;
+mod rebuild;
 mod report;
 mod results;
 mod suite;
@@ -26,7 +28,7 @@ use proofline::config::Connections;
 use machine::Machine;
 use peers::Folders;
 use report::Entry;
-use suite::{Pace, Part, Suite};
+use suite::{Pace, Part, Sizes, Suite};
 
 /// Measures the platform.
 #[derive(Debug, Parser)]
@@ -37,9 +39,8 @@ struct Arguments {
     /// Each figure and its baselines take turns this often, so that a drifting machine drifts for all.
     #[arg(long, default_value_t = 2)]
     rounds: u32,
-    /// The longer of the two logs that growth is measured on.
-    #[arg(long, default_value_t = 10_000_000)]
-    growth_events: i64,
+    #[command(flatten)]
+    sizes: Sizes,
     /// Only these parts; all by default.
     #[arg(long, value_enum)]
     only: Vec<Part>,
@@ -99,9 +100,7 @@ async fn run(arguments: &Arguments, packages: Option<&Path>) -> Result<()> {
 async fn suite(arguments: &Arguments, connections: Connections, directory: &Path) -> Result<()> {
     let pace = Pace::new(arguments.seconds, arguments.rounds);
     let suite = Suite::open(connections, directory, pace).await?;
-    let results = suite
-        .measure(&arguments.only, arguments.growth_events)
-        .await?;
+    let results = suite.measure(&arguments.only, &arguments.sizes).await?;
     tell(arguments, "figures", &results.machine, &results.entries)?;
     match &arguments.plots {
         Some(folder) => results.plot(folder).context("could not draw the plots"),

@@ -133,7 +133,7 @@ impl Platform {
 }
 
 /// Limits that nothing here reaches.
-fn tuning() -> Tuning {
+pub(crate) fn tuning() -> Tuning {
     Tuning {
         trusted_proxies: 0,
         collect_events_per_second: 100_000_000,
@@ -193,7 +193,7 @@ pub(crate) fn append(event: &NewEvent, stream: Uuid, expected: i64) -> Append {
     }
 }
 
-fn call(account: AccountId) -> Call {
+pub(crate) fn call(account: AccountId) -> Call {
     let id = Uuid::now_v7();
     Call {
         account,

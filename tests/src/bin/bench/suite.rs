@@ -10,10 +10,12 @@ use proofline::migrate::migrate;
 use crate::baseline::{Baselines, RAW_COPY_IN};
 use crate::feed;
 use crate::growth::{Costs, Grown};
+use crate::history::History;
 use crate::load::{self, Measured};
 use crate::machine::Machine;
 use crate::ours::Platform;
 use crate::peers::{self, Folders};
+use crate::rebuild;
 use crate::report::Entry;
 use crate::results::{Contest, Results, command_entries, growth_entries};
 
@@ -30,6 +32,21 @@ pub(crate) enum Part {
     Collect,
     /// Growth of cost with the log, and reading it.
     Logs,
+    Rebuild,
+}
+
+/// How much there is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sizes {
+    /// Events of the longer of the two logs that growth is measured on.
+    #[arg(long, default_value_t = 10_000_000)]
+    growth_events: i64,
+    /// Orders to rebuild from.
+    #[arg(long, default_value_t = 300_000)]
+    activities: u64,
+    /// Telemetry events to rebuild from.
+    #[arg(long, default_value_t = 1_000_000)]
+    telemetry: u64,
 }
 
 /// How long and how often.
@@ -73,8 +90,8 @@ impl Suite {
         })
     }
 
-    /// All parts where none is named; growth to a log of `long` events.
-    pub(crate) async fn measure(self, only: &[Part], long: i64) -> Result<Results> {
+    /// All parts where none is named.
+    pub(crate) async fn measure(self, only: &[Part], sizes: &Sizes) -> Result<Results> {
         let wanted = |part| only.is_empty() || only.contains(&part);
         let mut results = Results {
             entries: Vec::new(),
@@ -91,7 +108,15 @@ impl Suite {
             results.entries.push(self.collect().await?);
         }
         if wanted(Part::Logs) {
-            results.entries.extend(self.logs(long).await?);
+            results
+                .entries
+                .extend(self.logs(sizes.growth_events).await?);
+        }
+        if wanted(Part::Rebuild) {
+            let history =
+                History::write(&self.connections, sizes.activities, sizes.telemetry).await?;
+            let rebuilt = rebuild::measure(&history, self.pace.rounds).await?;
+            results.entries.extend(rebuilt);
         }
         Ok(results)
     }
