@@ -21,30 +21,55 @@ pub struct ParkedKey {
     pub retry: bool,
 }
 
-/// The keys of a projection that wait.
+/// What of its log a version of a projection does not write: keys that wait, and events that were discarded. A discard
+/// holds for every version of the projection, those to come too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parked(BTreeMap<Bucket, ParkedKey>);
+pub struct Withheld {
+    parked: BTreeMap<Bucket, ParkedKey>,
+    discarded: BTreeSet<i64>,
+}
 
-impl Parked {
-    pub fn new(keys: impl IntoIterator<Item = ParkedKey>) -> Self {
-        Self(keys.into_iter().map(|key| (key.bucket, key)).collect())
+impl Withheld {
+    pub fn new(
+        parked: impl IntoIterator<Item = ParkedKey>,
+        discarded: impl IntoIterator<Item = i64>,
+    ) -> Self {
+        Self {
+            parked: parked.into_iter().map(|key| (key.bucket, key)).collect(),
+            discarded: discarded.into_iter().collect(),
+        }
     }
 
-    /// Whether an event has to wait.
+    /// Whether an event is not to be written.
     pub fn holds(&self, bucket: Bucket, position: i64) -> bool {
-        self.0.get(&bucket).is_some_and(|key| position >= key.from)
+        let parked = self.parked.get(&bucket);
+        parked.is_some_and(|key| position >= key.from) || self.has_discarded(position)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &ParkedKey> {
-        self.0.values()
+    pub fn has_discarded(&self, position: i64) -> bool {
+        self.discarded.contains(&position)
     }
 
-    pub fn len(&self) -> usize {
-        self.0.len()
+    pub fn parked(&self) -> impl ExactSizeIterator<Item = &ParkedKey> {
+        self.parked.values()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// What of it touches the positions after `after` up to `to`.
+    pub fn within(&self, after: i64, to: i64) -> LeftOut {
+        let parked = self.parked.values().filter(|key| key.from <= to);
+        LeftOut {
+            parked: parked.map(|key| (key.bucket.as_i16(), key.from)).collect(),
+            ..self.discarded_within(after, to)
+        }
+    }
+
+    /// The same without the keys that wait.
+    pub fn discarded_within(&self, after: i64, to: i64) -> LeftOut {
+        let discarded = self.discarded.range(after + 1..=to).copied();
+        LeftOut {
+            parked: Vec::new(),
+            discarded: discarded.collect(),
+        }
     }
 }
 
@@ -60,35 +85,15 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    pub fn parked(parked: &Parked) -> Self {
-        let keys = parked.iter().map(|key| (key.bucket.as_i16(), key.from));
-        Self {
-            parked: keys.collect(),
-            discarded: BTreeSet::new(),
-        }
-    }
-
-    pub fn discarded(positions: BTreeSet<i64>) -> Self {
-        Self {
-            parked: Vec::new(),
-            discarded: positions,
-        }
-    }
-
-    /// The keys that waited when this was written down.
-    pub fn keys(&self) -> Parked {
-        let keys = self.parked.iter().filter_map(|(bucket, from)| {
+    pub fn withheld(&self) -> Withheld {
+        let parked = self.parked.iter().filter_map(|(bucket, from)| {
             Some(ParkedKey {
                 bucket: Bucket::from_stored(*bucket)?,
                 from: *from,
                 retry: false,
             })
         });
-        Parked::new(keys)
-    }
-
-    pub fn has_discarded(&self, position: i64) -> bool {
-        self.discarded.contains(&position)
+        Withheld::new(parked, self.discarded.iter().copied())
     }
 }
 
@@ -129,27 +134,36 @@ pub struct DeadLetter {
 }
 
 impl Checkpoints {
-    /// The keys of this projection that wait.
-    pub async fn parked(&self, pool: &PgPool) -> Result<Parked, CheckpointError> {
+    /// What this version of the projection does not write for now, or ever.
+    pub async fn withheld(&self, pool: &PgPool) -> Result<Withheld, CheckpointError> {
         let rows = sqlx::query!(
-            "select bucket, position_from, retry from es.parked_keys where name = $1 and version = $2",
+            r#"select bucket as "bucket?", position_from as "position!", retry as "retry!" from es.parked_keys
+               where name = $1 and version = $2
+               union all
+               select distinct null::smallint, position, false from es.dead_letters
+               where name = $1 and discarded_at is not null"#,
             self.name(),
             self.version()
         )
         .fetch_all(pool)
         .await
         .map_err(|source| self.parking(source))?;
-        Ok(Parked::new(rows.into_iter().filter_map(|row| {
+        let (parked, discarded): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.bucket.is_some());
+        let parked = parked.into_iter().filter_map(|row| {
             Some(ParkedKey {
-                bucket: Bucket::from_stored(row.bucket)?,
-                from: row.position_from,
+                bucket: Bucket::from_stored(row.bucket?)?,
+                from: row.position,
                 retry: row.retry,
             })
-        })))
+        });
+        let discarded = discarded.into_iter().map(|row| row.position);
+        Ok(Withheld::new(parked, discarded))
     }
 
     /// Parks a key from `position` on, by whoever holds its shard. A key that is parked from before it already, and failed
     /// again, stays where it is and asks for no further try. Committed before the sink's checkpoint moves over the position.
+    /// An event that was discarded meanwhile parks nothing.
     pub async fn park(
         &self,
         pool: &PgPool,
@@ -162,6 +176,19 @@ impl Checkpoints {
         let failed = |source| self.parking(source);
         let mut tx = pool.begin().await.map_err(failed)?;
         self.hold(&mut tx, lease).await?;
+        let is_discarded = sqlx::query_scalar!(
+            r#"select exists (
+                 select from es.dead_letters where name = $1 and position = $2 and discarded_at is not null
+               ) as "is_discarded!""#,
+            self.name(),
+            position
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed)?;
+        if is_discarded {
+            return Ok(());
+        }
         sqlx::query!(
             "insert into es.parked_keys as k (name, version, bucket, position_from) values ($1, $2, $3, $4)
              on conflict on constraint parked_keys_pkey
@@ -239,25 +266,6 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Which events of a key somebody decided to leave out.
-    pub async fn discarded(
-        &self,
-        pool: &PgPool,
-        bucket: Bucket,
-    ) -> Result<BTreeSet<i64>, CheckpointError> {
-        let positions = sqlx::query_scalar!(
-            "select position from es.dead_letters
-             where name = $1 and version = $2 and bucket = $3 and discarded_at is not null",
-            self.name(),
-            self.version(),
-            bucket.as_i16()
-        )
-        .fetch_all(pool)
-        .await
-        .map_err(|source| self.parking(source))?;
-        Ok(positions.into_iter().collect())
-    }
-
     /// Locks the shard's row against being taken over until the transaction ends.
     async fn hold(
         &self,
@@ -282,12 +290,6 @@ impl Checkpoints {
         CheckpointError::Park {
             name: self.name().to_owned(),
             source,
-        }
-    }
-
-    fn fenced(&self) -> CheckpointError {
-        CheckpointError::Fenced {
-            name: self.name().to_owned(),
         }
     }
 }

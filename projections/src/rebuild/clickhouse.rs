@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::clickhouse::sql::Identifier;
 use ::clickhouse::{Client, Row};
-use event_store::{Log, Reader, TelemetryEvent, TelemetryLog};
+use event_store::{Log, Reader, TelemetryEvent, TelemetryLog, Withheld};
 use serde::Deserialize;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
@@ -84,14 +84,16 @@ async fn tables(
         .collect())
 }
 
-/// Inserts the log up to `head`.
+/// Inserts the log up to `head`, except what is withheld.
 pub(super) async fn insert<S: Sink<Arc<TelemetryEvent>>>(
     log: &TelemetryLog,
     sink: &mut S,
     head: i64,
+    withheld: Withheld,
     tracker: &Tracker,
 ) -> Result<(), RebuildError> {
     tracker.begin_pass(1, head);
+    let withheld = Arc::new(withheld);
     let Standing { mut leases, .. } = sink.resume().await?;
     let (sender, mut blocks) = mpsc::channel(1);
     let reader = Reader::after(log.clone(), 0).with_bytes_max(BLOCK_BYTES);
@@ -101,7 +103,7 @@ pub(super) async fn insert<S: Sink<Arc<TelemetryEvent>>>(
         if let Some(batch) = Batch::new(leases.clone(), records) {
             leases = batch.reached();
             let to = batch.to();
-            sink.apply(batch).await?;
+            sink.apply(batch.without(withheld.clone())).await?;
             tracker.reached(to);
         }
     }

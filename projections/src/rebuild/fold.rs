@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use event_store::{Log, Reader};
+use event_store::{Log, Positioned, Reader, Withheld};
 use tokio::sync::mpsc;
 
 use super::error::RebuildError;
@@ -21,7 +21,7 @@ const WORKERS_MAX: usize = 4;
 
 /// What is being added up, and can be told apart by slots: everything that belongs together has one slot.
 pub(super) trait Sum: Send + 'static {
-    type Record;
+    type Record: Positioned;
 
     /// `None` for a record that can't be told; such a one is added in every case.
     fn slot(record: &Self::Record) -> Option<u16>;
@@ -34,11 +34,12 @@ pub(super) trait Sum: Send + 'static {
     fn size_bytes(&self) -> usize;
 }
 
-/// Adds the log up to `head` and hands the sums over, each of slots of its own. They take at most `bytes_max` together:
+/// Adds the log up to `head`, except what is withheld, and hands the sums over, each of slots of its own. They take at most `bytes_max` together:
 /// where the whole takes more, the log is read again for the rest, as often as needed.
 pub(super) async fn fold<L: Log, S: Sum<Record = L::Record>>(
     log: &L,
     head: i64,
+    withheld: Withheld,
     bytes_max: usize,
     make: impl Fn() -> S,
     tracker: &Tracker,
@@ -47,11 +48,13 @@ pub(super) async fn fold<L: Log, S: Sum<Record = L::Record>>(
     let workers = std::thread::available_parallelism()
         .map_or(1, usize::from)
         .min(WORKERS_MAX);
+    let withheld = Arc::new(withheld);
     let mut from: Vec<u32> = vec![0; workers];
     for pass in 1.. {
         tracker.begin_pass(pass, head);
         let parts = (0..workers).map(|worker| Part {
             sum: make(),
+            withheld: withheld.clone(),
             slots: from[worker]..SLOTS,
             worker,
             workers,
@@ -111,6 +114,7 @@ async fn read<L: Log, S: Sum<Record = L::Record>>(
 /// One worker's part of a pass.
 struct Part<S> {
     sum: S,
+    withheld: Arc<Withheld>,
     /// Of which every `workers`-th is this worker's.
     slots: Range<u32>,
     worker: usize,
@@ -125,7 +129,9 @@ impl<S: Sum> Part<S> {
     ) -> Result<Self, RebuildError> {
         while let Some(chunk) = chunks.blocking_recv() {
             for record in &*chunk {
-                if !self.has(S::slot(record)) {
+                if self.withheld.holds(record.bucket(), record.position())
+                    || !self.has(S::slot(record))
+                {
                     continue;
                 }
                 self.sum.add(record)?;

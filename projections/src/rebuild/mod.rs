@@ -5,6 +5,7 @@
 //! belongs to the tool that builds it; a build that ended half way is removed by the next. To stand at the same position
 //! as a version that is live, the tool takes its leases for a moment, under which nobody else can move it.
 
+mod books;
 mod clickhouse;
 mod error;
 mod fold;
@@ -64,6 +65,15 @@ pub struct Difference {
     pub column: Option<String>,
 }
 
+/// What becomes of the keys that wait in the version that is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// They wait in the new one too, so that the two can equal each other.
+    TakenOver,
+    /// The new one tries every event. One that still can't be written ends the build.
+    TriedAgain,
+}
+
 /// What came of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compared {
@@ -114,16 +124,6 @@ impl Drivers {
             beating: retired.drop_guard(),
         })
     }
-
-    async fn served_version(&self, projection: Projection) -> Result<Option<i32>, RebuildError> {
-        sqlx::query_scalar!(
-            "select version from es.active_view where name = $1",
-            projection.name()
-        )
-        .fetch_optional(&self.projector)
-        .await
-        .map_err(RebuildError::Books)
-    }
 }
 
 impl Rebuild {
@@ -147,9 +147,13 @@ impl Rebuild {
     }
 
     /// Builds a version from the log and follows it to its head. Removes what earlier builds left half done.
-    pub async fn build(&self, memory_bytes_max: usize) -> Result<i32, RebuildError> {
+    pub async fn build(
+        &self,
+        waiting: Waiting,
+        memory_bytes_max: usize,
+    ) -> Result<i32, RebuildError> {
         self.tracker.begin(Stage::Preparing);
-        let version = self.announce().await?;
+        let version = self.announce(waiting).await?;
         match self.fill(version, memory_bytes_max).await {
             Ok(()) => Ok(version),
             Err(error) => {
@@ -253,94 +257,10 @@ impl Rebuild {
         self.exchange(version, &[version], position).await
     }
 
-    async fn exchange(
-        &mut self,
-        version: i32,
-        held: &[i32],
-        position: i64,
-    ) -> Result<i64, RebuildError> {
-        let mut tx = self.pool().begin().await.map_err(RebuildError::Books)?;
-        let standing = sqlx::query_file!(
-            "sql/lock_standing.sql",
-            self.projection.name(),
-            held,
-            position,
-            self.worker.id()
-        )
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(RebuildError::Books)?;
-        if standing.elsewhere > 0 {
-            return Err(RebuildError::Moved(self.projection));
-        }
-        sqlx::query!(
-            "update es.projection_versions set phase = 'live' where name = $1 and version = $2",
-            self.projection.name(),
-            version
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(RebuildError::Books)?;
-        let switched = sqlx::query!(
-            "update es.active_view set version = $3, activated_at = clock_timestamp()
-             where name = $1 and version = $2",
-            self.projection.name(),
-            self.served,
-            version
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(RebuildError::Books)?;
-        if switched.rows_affected() != 1 {
-            return Err(RebuildError::Moved(self.projection));
-        }
-        tx.commit().await.map_err(RebuildError::Books)?;
-        for version in [self.served, version] {
-            self.release(version).await?;
-        }
-        self.served = version;
-        Ok(position)
-    }
-
     /// Lets a version that was built stand by: the platform's workers keep it up to date.
     pub async fn stand_by(&self, version: i32) -> Result<(), RebuildError> {
         self.set_phase(version, "live").await?;
         self.release(version).await
-    }
-
-    /// The version that was served before, if it stands by; or the one asked for.
-    pub async fn standby(&self, asked: Option<i32>) -> Result<i32, RebuildError> {
-        let standing = sqlx::query!(
-            "select version, revision from es.projection_versions
-             where name = $1 and phase = 'live' and version <> $2 and (version < $2 or $3::int is not null)
-               and version = coalesce($3, version)
-             order by version desc limit 1",
-            self.projection.name(),
-            self.served,
-            asked
-        )
-        .fetch_optional(self.pool())
-        .await
-        .map_err(RebuildError::Books)?;
-        let projection = self.projection;
-        let Some(row) = standing else {
-            return Err(match asked {
-                Some(version) => RebuildError::NoStandby {
-                    projection,
-                    version,
-                },
-                None => RebuildError::NoEarlier(projection),
-            });
-        };
-        if projection.revisions().contains(&row.revision) {
-            Ok(row.version)
-        } else {
-            Err(RebuildError::UnknownRevision {
-                projection,
-                version: row.version,
-                revision: row.revision,
-            })
-        }
     }
 
     /// Removes a version that is not served, with everything it has. Whoever might still read it has to be waited for
@@ -371,64 +291,6 @@ impl Rebuild {
             }
         }
         self.forget(version).await
-    }
-
-    async fn forget(&self, version: i32) -> Result<(), RebuildError> {
-        let name = self.projection.name();
-        let mut tx = self.pool().begin().await.map_err(RebuildError::Books)?;
-        sqlx::query!(
-            "delete from es.intents where name = $1 and version = $2",
-            name,
-            version
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(RebuildError::Books)?;
-        sqlx::query!(
-            "delete from es.projections where name = $1 and version = $2",
-            name,
-            version
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(RebuildError::Books)?;
-        sqlx::query!(
-            "delete from es.projection_versions where name = $1 and version = $2",
-            name,
-            version
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(RebuildError::Books)?;
-        tx.commit().await.map_err(RebuildError::Books)
-    }
-
-    /// Writes a new version down, under a number that no version of the projection has, and removes those that were
-    /// never finished: whoever was building them has lost the right to.
-    async fn announce(&self) -> Result<i32, RebuildError> {
-        let name = self.projection.name();
-        let unfinished = sqlx::query_scalar!(
-            "select version from es.projection_versions where name = $1 and phase = 'building'",
-            name
-        )
-        .fetch_all(self.pool())
-        .await
-        .map_err(RebuildError::Books)?;
-        let revision = self.projection.revisions().last().copied().unwrap_or(1);
-        let version = sqlx::query_scalar!(
-            "insert into es.projection_versions (name, version, revision, phase)
-             select $1, max(v.version) + 1, $2, 'building' from es.projection_versions v where v.name = $1
-             returning version",
-            name,
-            revision
-        )
-        .fetch_one(self.pool())
-        .await
-        .map_err(RebuildError::Books)?;
-        for version in unfinished {
-            self.remove(version).await?;
-        }
-        Ok(version)
     }
 
     async fn create(&self, version: i32) -> Result<(), RebuildError> {
@@ -470,6 +332,7 @@ impl Rebuild {
         fold::fold(
             log,
             head,
+            self.withheld(version).await?,
             memory_bytes_max,
             RowSum::<P>::default,
             &self.tracker,
@@ -502,6 +365,7 @@ impl Rebuild {
         fold::fold(
             log,
             head,
+            self.withheld(version).await?,
             memory_bytes_max,
             || CounterSum::new(TelemetryCounters),
             &self.tracker,
@@ -525,7 +389,8 @@ impl Rebuild {
             self.ledger(version),
             self.incarnation(),
         );
-        match clickhouse::insert(log, &mut sink, head, &self.tracker).await {
+        let withheld = self.withheld(version).await?;
+        match clickhouse::insert(log, &mut sink, head, withheld, &self.tracker).await {
             // The ordinary runner, which comes next, tries for as long as it takes.
             Err(RebuildError::Sink(error)) if error.is_transient() => {
                 tracing::warn!(
@@ -560,25 +425,6 @@ impl Rebuild {
 
     async fn release(&self, version: i32) -> Result<(), RebuildError> {
         Ok(self.ledger(version).release().await?)
-    }
-
-    async fn set_phase(&self, version: i32, phase: &str) -> Result<(), RebuildError> {
-        let changed = sqlx::query!(
-            "update es.projection_versions v set phase = $3
-             where v.name = $1 and v.version = $2
-               and not exists (select from es.active_view a where a.name = v.name and a.version = v.version)",
-            self.projection.name(),
-            version,
-            phase
-        )
-        .execute(self.pool())
-        .await
-        .map_err(RebuildError::Books)?;
-        if changed.rows_affected() == 1 {
-            Ok(())
-        } else {
-            Err(RebuildError::Moved(self.projection))
-        }
     }
 
     fn version(&self, version: i32) -> Version {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::{Leases, Parked, Positioned};
+use event_store::{Leases, Positioned, Withheld};
 
 /// Bounds of batches. The bytes are met on average: how many records are read follows from the size of those before.
 #[derive(Clone, Copy, Debug)]
@@ -14,12 +14,12 @@ pub struct Limits {
 }
 
 /// Contiguous records that one sink is to write as one: of the shards that it holds, those after where each stands, up to
-/// `to`, but not of keys that are parked.
+/// `to`, but not what is withheld.
 #[derive(Debug)]
 pub struct Batch<R> {
     from: Leases,
     to: i64,
-    parked: Arc<Parked>,
+    withheld: Arc<Withheld>,
     records: Vec<R>,
 }
 
@@ -30,19 +30,17 @@ impl<R: Positioned> Batch<R> {
         Some(Self {
             from,
             to,
-            parked: Arc::default(),
+            withheld: Arc::default(),
             records,
         })
     }
 
-    /// The same without what waits.
-    pub fn leaving_out(self, parked: Arc<Parked>) -> Self {
-        Self { parked, ..self }
+    pub fn without(self, withheld: Arc<Withheld>) -> Self {
+        Self { withheld, ..self }
     }
 
-    /// The keys that wait.
-    pub fn parked(&self) -> &Parked {
-        &self.parked
+    pub fn withheld(&self) -> &Withheld {
+        &self.withheld
     }
 
     /// The shards that are held, and where each stands.
@@ -67,7 +65,7 @@ impl<R: Positioned> Batch<R> {
 
     /// The records that are this worker's to write, in order.
     pub fn pending(&self) -> impl Iterator<Item = &R> {
-        let is_pending = |record: &&R| is_pending(&self.from, &self.parked, *record);
+        let is_pending = |record: &&R| is_pending(&self.from, &self.withheld, *record);
         self.records.iter().filter(is_pending)
     }
 
@@ -75,17 +73,17 @@ impl<R: Positioned> Batch<R> {
     pub fn into_pending(self) -> impl Iterator<Item = R> {
         let Self {
             from,
-            parked,
+            withheld,
             records,
             ..
         } = self;
-        let is_pending = move |record: &R| is_pending(&from, &parked, record);
+        let is_pending = move |record: &R| is_pending(&from, &withheld, record);
         records.into_iter().filter(is_pending)
     }
 }
 
-fn is_pending(from: &Leases, parked: &Parked, record: &impl Positioned) -> bool {
+fn is_pending(from: &Leases, withheld: &Withheld, record: &impl Positioned) -> bool {
     let (bucket, position) = (record.bucket(), record.position());
     let lease = from.of(bucket);
-    lease.is_some_and(|lease| position > lease.checkpoint) && !parked.holds(bucket, position)
+    lease.is_some_and(|lease| position > lease.checkpoint) && !withheld.holds(bucket, position)
 }

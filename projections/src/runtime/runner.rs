@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::{
-    FeedError, Intent, Leases, Log, Parked, ParkedKey, Positioned as _, ProjectionStatus, Reader,
-    Repair,
+    FeedError, Intent, Leases, Log, ParkedKey, Positioned as _, ProjectionStatus, Reader, Repair,
+    Withheld,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -166,8 +166,8 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
             mut intent,
         } = standing;
         self.held = leases.clone();
-        let parked = self.parked().await?;
-        if self.repair(&leases, &parked, &mut intent).await? {
+        let withheld = self.withheld().await?;
+        if self.repair(&leases, &withheld, &mut intent).await? {
             return Ok(false);
         }
         let mut reader = leases
@@ -180,7 +180,7 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
                 return Ok(true);
             }
             if settled.elapsed() >= SETTLE_EVERY {
-                if !self.is_settled(&leases).await? || self.parked().await? != parked {
+                if !self.is_settled(&leases).await? || self.withheld().await? != withheld {
                     return Ok(false);
                 }
                 settled = Instant::now();
@@ -193,10 +193,10 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
             };
             self.wake.mark_unchanged();
             let (began, records_max) = (Instant::now(), self.records_max());
-            let mut left_out = parked.clone();
+            let mut left_out = withheld.clone();
             let records = match intent.take() {
                 Some(intent) => {
-                    left_out = Arc::new(intent.left_out.keys());
+                    left_out = Arc::new(intent.left_out.withheld());
                     read_up_to(reader, intent.to).await?
                 }
                 None => match self.within(until, reader.position()) {
@@ -214,7 +214,7 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
                 continue;
             };
             leases = batch.reached();
-            self.apply(batch.leaving_out(left_out)).await?;
+            self.apply(batch.without(left_out)).await?;
             self.stands_at(&leases);
             backoff.reset();
             poll = POLL_FIRST;
@@ -225,20 +225,21 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
         Ok(true)
     }
 
-    /// Keys that wait, whoever holds them.
-    async fn parked(&self) -> Result<Arc<Parked>, RunError> {
-        let parked = match self.sink.ledger() {
-            Some(ledger) => ledger.parked().await.map_err(SinkError::from)?,
-            None => Parked::default(),
+    /// What is not to be written, whoever holds it.
+    async fn withheld(&self) -> Result<Arc<Withheld>, RunError> {
+        let withheld = match self.sink.ledger() {
+            Some(ledger) => ledger.withheld().await.map_err(SinkError::from)?,
+            None => Withheld::default(),
         };
-        self.meters.parked(parked.len());
-        if parked.len() > PARKED_KEYS_MAX {
+        let parked = withheld.parked().len();
+        self.meters.parked(parked);
+        if parked > PARKED_KEYS_MAX {
             return Err(RunError::TooManyParked {
-                parked: parked.len(),
+                parked,
                 max: PARKED_KEYS_MAX,
             });
         }
-        Ok(Arc::new(parked))
+        Ok(Arc::new(withheld))
     }
 
     /// Whether the event has failed often enough.
@@ -277,18 +278,15 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
     async fn repair(
         &mut self,
         leases: &Leases,
-        parked: &Parked,
+        withheld: &Withheld,
         intent: &mut Option<Intent>,
     ) -> Result<bool, RunError> {
-        let Some(ledger) = self.sink.ledger() else {
-            return Ok(false);
-        };
         let begun = intent.take_if(|intent| intent.bucket.is_some());
         let is_wanted = |key: &&ParkedKey| match &begun {
             Some(intent) => intent.bucket == Some(key.bucket),
             None => key.retry && intent.is_none(),
         };
-        let found = parked.iter().filter(is_wanted).find_map(|key| {
+        let found = withheld.parked().filter(is_wanted).find_map(|key| {
             let lease = leases.of(key.bucket)?;
             Some((*key, *lease))
         });
@@ -298,18 +296,18 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
         let (after, end, left_out) = match begun {
             Some(intent) => (intent.from, intent.to, intent.left_out),
             None => {
-                let discarded = ledger.discarded(key.bucket).await;
-                let left_out = discarded.map_err(SinkError::from)?;
-                (key.from - 1, lease.checkpoint, left_out)
+                let (after, end) = (key.from - 1, lease.checkpoint);
+                (after, end, withheld.discarded_within(after, end))
             }
         };
+        let discarded = left_out.withheld();
         let mut reader = Reader::after(self.log.clone(), after);
         let mut records = Vec::new();
         while reader.position() < end && records.len() < self.limits.events_max {
             let to = end.min(reader.position() + self.records_max());
             let read = read_up_to(&mut reader, to).await?;
             records.extend(read.into_iter().filter(|record| {
-                record.bucket() == key.bucket && !left_out.has_discarded(record.position())
+                record.bucket() == key.bucket && !discarded.has_discarded(record.position())
             }));
         }
         let repair = Repair {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use ::clickhouse::{Client, RowOwned, RowWrite};
 use event_store::fault::{self, Mutant};
-use event_store::{Intent, Lease, LeftOut, Positioned, ProjectionStatus, Repair};
+use event_store::{Intent, Lease, Positioned, ProjectionStatus, Repair};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -176,7 +176,7 @@ impl<P: FactProjector> Sink<Arc<P::Record>> for ClickHouseSink<P> {
             from: lease.checkpoint,
             to: batch.to(),
             bucket: None,
-            left_out: LeftOut::parked(batch.parked()),
+            left_out: batch.withheld().within(lease.checkpoint, batch.to()),
         };
         self.write(batch.into_pending(), lease, &intent).await?;
         let Ledger {

@@ -1,6 +1,5 @@
 use event_store::{
-    Bucket, CheckpointError, Checkpoints, Lease, Leases, LeftOut, Parked, ProjectionStatus, Repair,
-    Share, Worker,
+    CheckpointError, Checkpoints, Lease, Leases, ProjectionStatus, Repair, Share, Withheld, Worker,
 };
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -65,8 +64,8 @@ impl Ledger {
         Ok(self.checkpoints.release(&self.pool, &self.worker).await?)
     }
 
-    pub(crate) async fn parked(&self) -> Result<Parked, CheckpointError> {
-        self.checkpoints.parked(&self.pool).await
+    pub(crate) async fn withheld(&self) -> Result<Withheld, CheckpointError> {
+        self.checkpoints.withheld(&self.pool).await
     }
 
     pub(crate) async fn park(
@@ -80,12 +79,6 @@ impl Ledger {
         self.checkpoints
             .park(&self.pool, lease, bucket, position, error, attempts)
             .await
-    }
-
-    /// Which events of a key are left out for good.
-    pub(crate) async fn discarded(&self, bucket: Bucket) -> Result<LeftOut, CheckpointError> {
-        let positions = self.checkpoints.discarded(&self.pool, bucket).await?;
-        Ok(LeftOut::discarded(positions))
     }
 
     /// Moves a key over what a sink outside Postgres has written of it.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Error, Result, bail};
 use clap::Args;
 use projections::rebuild::{
-    Compared, MEMORY_BYTES_MAX, READS_END_WITHIN, Rebuild, RebuildError, Tracker,
+    Compared, MEMORY_BYTES_MAX, READS_END_WITHIN, Rebuild, RebuildError, Tracker, Waiting,
 };
 use projections::{Drivers, Projection};
 
@@ -24,7 +24,8 @@ pub(crate) struct RebuildArgs {
     /// Keep the version that was served up to date too, so that `replay rollback` can go back to it.
     #[arg(long, requires = "swap")]
     keep_old: bool,
-    /// Go on where the two differ: for a version that was damaged, or whose code has changed.
+    /// Go on where the two differ: for a version that was damaged, or whose code has changed. Events of keys that wait
+    /// are tried again, too.
     #[arg(long)]
     accept_difference: bool,
     #[command(flatten)]
@@ -70,7 +71,11 @@ pub(crate) async fn rebuild(
 ) -> Result<()> {
     let (mut work, began) = (begin(args.name, drivers).await?, Instant::now());
     let old = work.served();
-    let version = work.build(args.memory.bytes()).await?;
+    let waiting = match args.accept_difference {
+        true => Waiting::TriedAgain,
+        false => Waiting::TakenOver,
+    };
+    let version = work.build(waiting, args.memory.bytes()).await?;
     let took = began.elapsed();
     let mut follows = true;
     match work.compare(version).await {
@@ -138,7 +143,7 @@ pub(crate) async fn verify(
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
     let (work, began) = (begin(args.name, drivers).await?, Instant::now());
-    let version = work.build(args.memory.bytes()).await?;
+    let version = work.build(Waiting::TakenOver, args.memory.bytes()).await?;
     let took = began.elapsed();
     let compared = work.compare(version).await;
     work.remove(version).await?;

@@ -11,6 +11,7 @@ use domain::{
     SubjectId,
 };
 use event_store::{Append, NewEvent, NewTelemetry, Origin, StreamId, encode};
+use projections::{Projection, site_list};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -135,6 +136,27 @@ impl World {
             .await;
     }
 
+    /// The site's name as the list of sites tells it.
+    pub(crate) async fn name_of(&self, account: AccountId, site: SiteId) -> Option<String> {
+        let models = [Projection::SiteList];
+        let mut tx = self.reads.begin(account, &models).await.unwrap();
+        let row = site_list::get(&mut tx, site).await.unwrap();
+        row.value.map(|row| row.name)
+    }
+
+    /// Collects telemetry that names no notification. Answers with its position.
+    pub(crate) async fn collect_poison(&self, account: AccountId, site: SiteId) -> i64 {
+        let event = NewTelemetry {
+            id: Uuid::now_v7(),
+            tenant: account.into(),
+            owner: site.into(),
+            kind: "click".to_owned(),
+            occurred_at: now(),
+            payload: json!({ "page": "/" }),
+        };
+        self.telemetry.collect(vec![event]).await.unwrap().position
+    }
+
     /// Collects `count` events of the kind, one each second from `start` on. Answers with the head after them.
     pub(crate) async fn collect(
         &self,
@@ -162,6 +184,24 @@ impl World {
                 .position;
         }
         head
+    }
+}
+
+pub(crate) fn renamed(name: &str) -> SiteEvent {
+    SiteEvent::Renamed {
+        name: SiteName::parse(name).unwrap(),
+        at: now(),
+    }
+}
+
+/// An event of a site that no build knows.
+pub(crate) fn vanished() -> NewEvent {
+    NewEvent {
+        id: Uuid::now_v7(),
+        event_type: "site.vanished".to_owned(),
+        event_version: "1".to_owned(),
+        payload: json!({}),
+        tags: Vec::new(),
     }
 }
 

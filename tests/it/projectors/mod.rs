@@ -10,5 +10,7 @@ mod parking;
 mod positions;
 mod proof_feed;
 mod rebuild;
+mod rebuild_parked;
+mod rebuild_whatever;
 mod telemetry;
 pub(crate) mod world;

@@ -3,13 +3,13 @@
 use clap::Parser as _;
 use domain::site::{SiteEvent, SiteSettings};
 use domain::{AccountId, EmbedKey, Hostname, NotificationId, SiteId, SiteName};
-use event_store::{Bucket, DeadLetter, DeadLetterError, DeadLetters, NewEvent, NewTelemetry, Role};
-use projections::{CatchUpError, Projection, ProjectionState, site_list};
+use event_store::{Bucket, DeadLetter, DeadLetterError, DeadLetters, Role};
+use projections::{CatchUpError, ProjectionState};
 use replay_tools::Arguments;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::facts::{account, now};
+use super::facts::{account, now, renamed, vanished};
 use super::world::{World, rows};
 
 fn letters(world: &World) -> DeadLetters {
@@ -29,20 +29,6 @@ fn registered(account: AccountId, name: &str, embed_key: EmbedKey) -> SiteEvent 
         settings: SiteSettings::try_new(3, 24).unwrap(),
         at: now(),
     }
-}
-
-fn renamed(name: &str) -> SiteEvent {
-    SiteEvent::Renamed {
-        name: SiteName::parse(name).unwrap(),
-        at: now(),
-    }
-}
-
-async fn name_of(world: &World, account: AccountId, site: Uuid) -> Option<String> {
-    let models = [Projection::SiteList];
-    let mut tx = world.reads.begin(account, &models).await.unwrap();
-    let row = site_list::get(&mut tx, SiteId::from(site)).await.unwrap();
-    row.value.map(|row| row.name)
 }
 
 #[tokio::test]
@@ -70,9 +56,9 @@ async fn an_event_whose_row_the_table_refuses_blocks_its_key_alone_and_comes_in_
     .await;
     world.catch_up().await;
 
-    assert_eq!(name_of(&world, account, first).await.unwrap(), "Shoes");
-    assert_eq!(name_of(&world, account, second).await, None);
-    assert_eq!(name_of(&world, account, third).await.unwrap(), "Belts");
+    assert_eq!(world.name_of(account, first.into()).await.unwrap(), "Shoes");
+    assert_eq!(world.name_of(account, second.into()).await, None);
+    assert_eq!(world.name_of(account, third.into()).await.unwrap(), "Belts");
     let waits = waiting(&world, "site_list").await;
     assert_eq!(waits.len(), 1, "{waits:?}");
     assert_eq!(
@@ -95,7 +81,7 @@ async fn an_event_whose_row_the_table_refuses_blocks_its_key_alone_and_comes_in_
     append(second, 2, renamed("Beanies")).await;
     assert_eq!(letters(&world).retry("site_list", None).await.unwrap(), 1);
     world.catch_up().await;
-    assert_eq!(name_of(&world, account, second).await, None);
+    assert_eq!(world.name_of(account, second.into()).await, None);
     assert_eq!(waiting(&world, "site_list").await[0].attempts, 6);
 
     sqlx::query("update rm_site_list_v1.site set embed_key = 'pk_other' where site_id = $1")
@@ -106,7 +92,10 @@ async fn an_event_whose_row_the_table_refuses_blocks_its_key_alone_and_comes_in_
     let asked = letters(&world).retry("site_list", Some(refused)).await;
     assert_eq!(asked.unwrap(), 1);
     world.catch_up().await;
-    assert_eq!(name_of(&world, account, second).await.unwrap(), "Beanies");
+    assert_eq!(
+        world.name_of(account, second.into()).await.unwrap(),
+        "Beanies"
+    );
     assert!(waiting(&world, "site_list").await.is_empty());
     assert_eq!(rows(&world, "es.parked_keys").await, 0);
     let all = letters(&world).list(None, true).await.unwrap();
@@ -118,15 +107,8 @@ async fn an_unknown_event_type_is_never_skipped_until_somebody_decides() {
     let world = World::new().await;
     let account = account();
     let site = world.register_site(account, "Shoes").await;
-    let vanished = NewEvent {
-        id: Uuid::now_v7(),
-        event_type: "site.vanished".to_owned(),
-        event_version: "1".to_owned(),
-        payload: json!({}),
-        tags: Vec::new(),
-    };
     let stream = ("site", site.into());
-    let position = world.append_raw(account, stream, 1, vec![vanished]).await;
+    let position = world.append_raw(account, stream, 1, vec![vanished()]).await;
     world.append(account, stream, 2, &[renamed("Boots")]).await;
     let other = world.register_site(account, "Hats").await;
     world.catch_up().await;
@@ -144,14 +126,8 @@ async fn an_unknown_event_type_is_never_skipped_until_somebody_decides() {
             waits[0].error
         );
     }
-    assert_eq!(
-        name_of(&world, account, site.into()).await.unwrap(),
-        "Shoes"
-    );
-    assert_eq!(
-        name_of(&world, account, other.into()).await.unwrap(),
-        "Hats"
-    );
+    assert_eq!(world.name_of(account, site).await.unwrap(), "Shoes");
+    assert_eq!(world.name_of(account, other.into()).await.unwrap(), "Hats");
 
     let letters = letters(&world);
     let unreasoned = letters
@@ -165,10 +141,7 @@ async fn an_unknown_event_type_is_never_skipped_until_somebody_decides() {
     let discarded = letters.discard("site_list", position, "operator:1", "never released");
     discarded.await.unwrap();
     world.catch_up().await;
-    assert_eq!(
-        name_of(&world, account, site.into()).await.unwrap(),
-        "Boots"
-    );
+    assert_eq!(world.name_of(account, site).await.unwrap(), "Boots");
 
     // The decision is there for good, also for the projector's own role.
     let all = letters.list(Some("site_list"), true).await.unwrap();
@@ -272,19 +245,6 @@ async fn an_operator_lists_shows_retries_and_discards() {
     assert!(all.contains("discarded"), "{all}");
 }
 
-/// Telemetry that names no notification.
-async fn poison(world: &World, account: AccountId, site: SiteId) -> i64 {
-    let event = NewTelemetry {
-        id: Uuid::now_v7(),
-        tenant: account.into(),
-        owner: site.into(),
-        kind: "click".to_owned(),
-        occurred_at: now(),
-        payload: json!({ "page": "/" }),
-    };
-    world.telemetry.collect(vec![event]).await.unwrap().position
-}
-
 async fn counted(world: &World, site: SiteId, shown: NotificationId) -> u64 {
     let counters = world.reads.counters(site, now()).await.unwrap().value;
     counters
@@ -313,7 +273,7 @@ async fn poison_among_telemetry_holds_back_its_site_in_redis_and_clickhouse_and_
     world
         .collect((account, bad, shown), "click", now(), 100)
         .await;
-    let position = poison(&world, account, bad).await;
+    let position = world.collect_poison(account, bad).await;
     world
         .collect((account, bad, shown), "click", now(), 10)
         .await;
@@ -356,7 +316,7 @@ async fn poison_among_telemetry_holds_back_its_site_in_redis_and_clickhouse_and_
     assert_eq!(rows(&world, "es.intents").await, 0);
 
     // The same key once more.
-    let again = poison(&world, account, bad).await;
+    let again = world.collect_poison(account, bad).await;
     world
         .collect((account, bad, shown), "click", now(), 3)
         .await;
@@ -379,7 +339,7 @@ async fn too_many_parked_keys_stop_the_projection() {
     let account = account();
     let buckets = (0..40).map(|_| SiteId::from(Uuid::now_v7()));
     for site in buckets {
-        poison(&world, account, site).await;
+        world.collect_poison(account, site).await;
     }
     let Err(CatchUpError::Stopped(stopped)) = world.projections.catch_up_all().await else {
         panic!("went on");

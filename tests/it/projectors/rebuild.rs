@@ -6,14 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use domain::notification::NotificationEvent;
-use domain::site::{SiteEvent, SiteSettings};
-use domain::{AccountId, ActivityId, NotificationId, SiteId, SiteName};
-use projections::rebuild::{Difference, MEMORY_BYTES_MAX, RebuildError, Tracker};
+use domain::site::SiteEvent;
+use domain::{NotificationId, SiteName};
+use projections::rebuild::{Difference, MEMORY_BYTES_MAX, RebuildError, Tracker, Waiting};
 use projections::telemetry_facts::Interval;
 use projections::{Projection, site_list};
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -21,44 +18,37 @@ use uuid::Uuid;
 use super::facts::{account, anna, now};
 use super::world::{World, rows};
 
-const VERSIONED: [Projection; 6] = [
-    Projection::SiteList,
-    Projection::NotificationList,
-    Projection::IntegrationList,
-    Projection::ProofFeed,
-    Projection::TelemetryCounters,
-    Projection::TelemetryFacts,
-];
 /// So little that everything takes several passes.
-const LITTLE: usize = 40 << 10;
-
-/// A shop and what has happened in it, for events that have to fit.
-struct Shop {
-    account: AccountId,
-    site: SiteId,
-    version: i64,
-    notifications: Vec<(NotificationId, i64)>,
-    orders: Vec<ActivityId>,
-}
+pub(super) const LITTLE: usize = 40 << 10;
 
 impl World {
     /// Builds the version and compares it; where it differs it is removed again.
-    async fn build(&self, projection: Projection, memory_bytes_max: usize) -> Option<Difference> {
+    pub(super) async fn build(
+        &self,
+        projection: Projection,
+        memory_bytes_max: usize,
+    ) -> Option<Difference> {
         let drivers = self.projections.drivers();
         let work = drivers.rebuild(projection, Tracker::default()).await;
         let work = work.unwrap();
-        let version = work.build(memory_bytes_max).await.unwrap();
+        let version = work
+            .build(Waiting::TakenOver, memory_bytes_max)
+            .await
+            .unwrap();
         let compared = work.compare(version).await.unwrap();
         work.remove(version).await.unwrap();
         work.end().await.unwrap();
         compared.difference
     }
 
-    async fn swap(&self, projection: Projection) -> i32 {
+    pub(super) async fn swap(&self, projection: Projection) -> i32 {
         let drivers = self.projections.drivers();
         let work = drivers.rebuild(projection, Tracker::default()).await;
         let mut work = work.unwrap();
-        let version = work.build(MEMORY_BYTES_MAX).await.unwrap();
+        let version = work
+            .build(Waiting::TakenOver, MEMORY_BYTES_MAX)
+            .await
+            .unwrap();
         let compared = work.compare(version).await.unwrap();
         assert_eq!(compared.difference, None, "{projection}");
         work.switch(version).await.unwrap();
@@ -66,7 +56,7 @@ impl World {
         version
     }
 
-    async fn served(&self, projection: Projection) -> i32 {
+    pub(super) async fn served(&self, projection: Projection) -> i32 {
         sqlx::query_scalar("select version from es.active_view where name = $1")
             .bind(projection.name())
             .fetch_one(&mut self.owner().await)
@@ -82,109 +72,6 @@ impl World {
         .fetch_all(&mut self.owner().await)
         .await
         .unwrap()
-    }
-
-    async fn open_shop(&self) -> Shop {
-        let account = account();
-        Shop {
-            account,
-            site: self.register_site(account, "Shop").await,
-            version: 1,
-            notifications: Vec::new(),
-            orders: Vec::new(),
-        }
-    }
-
-    /// Something that may happen in a shop.
-    async fn happens(&self, shop: &mut Shop, random: &mut StdRng) {
-        let stream = ("site", shop.site.into());
-        let minutes = random.random_range(0..90);
-        match random.random_range(0..8) {
-            0 => {
-                let name = SiteName::parse(&format!("Shop {minutes}")).unwrap();
-                let event = SiteEvent::Renamed { name, at: now() };
-                self.append(shop.account, stream, shop.version, &[event])
-                    .await;
-                shop.version += 1;
-            }
-            1 => {
-                let settings = SiteSettings::try_new(7, 48).unwrap();
-                let event = SiteEvent::SettingsChanged {
-                    settings,
-                    at: now() + TimeDelta::nanoseconds(1_234_567),
-                };
-                self.append(shop.account, stream, shop.version, &[event])
-                    .await;
-                shop.version += 1;
-            }
-            2 => {
-                let published = self.publish(shop.account, shop.site, "Hello").await;
-                shop.notifications.push((published, 2));
-            }
-            3 => {
-                if let Some((notification, version)) = shop.notifications.last_mut() {
-                    let at = now();
-                    let site_id = shop.site;
-                    let event = match *version % 2 {
-                        0 => NotificationEvent::Paused { site_id, at },
-                        _ => NotificationEvent::Resumed { site_id, at },
-                    };
-                    let stream = ("notification", (*notification).into());
-                    self.append(shop.account, stream, *version, &[event]).await;
-                    *version += 1;
-                }
-            }
-            4 | 5 => {
-                let buyer = (minutes % 2 == 0).then(anna);
-                shop.orders
-                    .push(self.order(shop.account, shop.site, buyer, minutes).await);
-            }
-            6 => {
-                if let Some(order) = shop.orders.pop() {
-                    self.withdraw(shop.account, shop.site, order).await;
-                }
-            }
-            _ => {
-                let shown = shop
-                    .notifications
-                    .last()
-                    .map_or(Uuid::nil().into(), |n| n.0);
-                let start = now() - TimeDelta::minutes(minutes);
-                let kind = ["impression", "click"][random.random_range(0..2)];
-                let of = (shop.account, shop.site, shown);
-                self.collect(of, kind, start, random.random_range(1..300))
-                    .await;
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_is_rebuilt_equals_what_followed_the_log_whatever_has_happened() {
-    let seed: u64 =
-        std::env::var("SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    let world = World::new().await;
-    let mut shops = Vec::new();
-    for _ in 0..6 {
-        shops.push(world.open_shop().await);
-    }
-    for step in 0..240 {
-        let shop = random.random_range(0..shops.len());
-        world.happens(&mut shops[shop], &mut random).await;
-        if step % 40 == 17 {
-            world.catch_up().await;
-        }
-    }
-    for projection in VERSIONED {
-        let memory = match (random.random(), projection) {
-            (true, Projection::TelemetryCounters) => 4 * LITTLE, // a shop's counters stay together
-            (true, _) => LITTLE,
-            (false, _) => MEMORY_BYTES_MAX,
-        };
-        let difference = world.build(projection, memory).await;
-        assert_eq!(difference, None, "{projection}, SEED={seed}");
     }
 }
 
@@ -214,14 +101,14 @@ async fn a_fold_takes_several_passes_rather_than_more_memory_than_it_may() {
         .rebuild(Projection::SiteList, tracker)
         .await
         .unwrap();
-    let version = work.build(LITTLE).await.unwrap();
+    let version = work.build(Waiting::TakenOver, LITTLE).await.unwrap();
     assert_eq!(work.compare(version).await.unwrap().difference, None);
     work.stand_by(version).await.unwrap();
     work.end().await.unwrap();
     assert!(passes.await.unwrap() > 3);
 
     let nothing = drivers.rebuild(Projection::SiteList, Tracker::default());
-    let built = nothing.await.unwrap().build(1).await;
+    let built = nothing.await.unwrap().build(Waiting::TakenOver, 1).await;
     assert!(
         matches!(built, Err(RebuildError::Bound { .. })),
         "{built:?}"

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::TryStreamExt as _;
-use projections::rebuild::{MEMORY_BYTES_MAX, Tracker};
+use projections::rebuild::{MEMORY_BYTES_MAX, Tracker, Waiting};
 use projections::{Drivers, Projection, Projections};
 use proofline::app::{App, Part};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -100,7 +100,7 @@ async fn follow(
 async fn build(drivers: &Drivers, projection: Projection, events: u64) -> Result<Measured> {
     let rebuild = drivers.rebuild(projection, Tracker::default()).await?;
     let began = Instant::now();
-    let version = rebuild.build(MEMORY_BYTES_MAX).await?;
+    let version = rebuild.build(Waiting::TakenOver, MEMORY_BYTES_MAX).await?;
     let took = began.elapsed();
     let compared = rebuild.compare(version).await?;
     ensure!(
