@@ -17,6 +17,7 @@ mod hub;
 mod import;
 mod journey;
 mod lane_faults;
+mod model;
 mod partitions;
 mod projectors;
 mod restored;
