@@ -127,7 +127,7 @@ async fn an_unknown_event_type_is_never_skipped_until_somebody_decides() {
         );
     }
     assert_eq!(world.name_of(account, site).await.unwrap(), "Shoes");
-    assert_eq!(world.name_of(account, other.into()).await.unwrap(), "Hats");
+    assert_eq!(world.name_of(account, other).await.unwrap(), "Hats");
 
     let letters = letters(&world);
     let unreasoned = letters
