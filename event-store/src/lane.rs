@@ -57,7 +57,7 @@ pub(crate) struct Limits {
     pub(crate) items_max: usize,
     /// Weight of one call; a single heavier item goes alone.
     pub(crate) weight_max: usize,
-    /// Calls in flight: two, so that one is parsed while the other waits for the disk.
+    /// Calls in flight.
     pub(crate) calls_max: usize,
 }
 

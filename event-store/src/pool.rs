@@ -1,8 +1,9 @@
 //! Connections to Postgres, each as a runtime role that owns nothing.
 
-use std::io;
 use std::str::FromStr as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{io, mem};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -32,17 +33,64 @@ impl Role {
 /// without a word would hold a lane until TCP gives up.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(35);
 
+/// Calls of a lane in flight: two, so that one is parsed while the other waits for the disk.
+pub(crate) const CALLS_MAX: usize = 2;
+
 /// What a call that was not answered in time is: its outcome is not known. The connection must not go back to its pool.
 pub(crate) fn not_answered(connection: PoolConnection<Postgres>) -> sqlx::Error {
     drop(connection.detach());
     sqlx::Error::Io(io::ErrorKind::TimedOut.into())
 }
 
+/// The connections of a lane's calls. A pool tries every connection that comes back to it, which would be a round trip for
+/// each call; those of calls that went well are kept here instead.
+pub(crate) struct Calls {
+    pool: PgPool,
+    kept: Mutex<Vec<PoolConnection<Postgres>>>,
+}
+
+impl Calls {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self {
+            pool,
+            kept: Mutex::default(),
+        }
+    }
+
+    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let kept = self.kept().pop();
+        match kept {
+            Some(connection) => Ok(connection),
+            None => self.pool.acquire().await,
+        }
+    }
+
+    /// Takes back the connection of a call that was answered. The pool always has one more to give.
+    pub(crate) fn keep(&self, connection: PoolConnection<Postgres>) {
+        let mut kept = self.kept();
+        if kept.len() < CALLS_MAX {
+            kept.push(connection);
+        }
+    }
+
+    /// Gives up all that are kept: where one has broken, the others are likely to.
+    pub(crate) fn give_up(&self) {
+        let given_up = mem::take(&mut *self.kept());
+        for connection in given_up {
+            drop(connection.detach());
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<PoolConnection<Postgres>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A pool for a lane, as [`Role::Writer`]: two calls in flight, and one connection to find out about lost replies. A
 /// connection is not tried before it is used; a lane finds out by itself what became of a call. What each new connection
 /// leads to is looked at first: it may be another cluster than the last one.
 pub fn connect_lane(url: &str) -> Result<PgPool, sqlx::Error> {
-    Ok(options(3)
+    Ok(options(CALLS_MAX as u32 + 1)
         .test_before_acquire(false)
         .after_connect(|connection, _| Box::pin(recognise_cluster(connection)))
         .connect_lazy_with(session(url, Role::Writer)?))

@@ -12,14 +12,14 @@ use uuid::Uuid;
 use super::sealed::{Sealed, SealedEvent};
 use super::{AppendError, Appended};
 use crate::fault;
-use crate::pool::{ANSWER_WITHIN, not_answered};
+use crate::pool::{ANSWER_WITHIN, Calls, not_answered};
 
 /// How often a lost connection is followed up before the caller is told, and the pause before each further try.
 const RESOLVE_ATTEMPTS: u32 = 4;
 const RESOLVE_PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) struct AppendFlush {
-    pool: PgPool,
+    calls: Calls,
     /// Of the log that this process knows; the lane refuses to append to another.
     incarnation: Uuid,
 }
@@ -40,7 +40,10 @@ pub(crate) enum Failure {
 
 impl AppendFlush {
     pub(super) fn new(pool: PgPool, incarnation: Uuid) -> Self {
-        Self { pool, incarnation }
+        Self {
+            calls: Calls::new(pool),
+            incarnation,
+        }
     }
 
     pub(super) async fn append_all(&self, items: &[Sealed]) -> Vec<Outcome> {
@@ -58,6 +61,7 @@ impl AppendFlush {
                 }
                 Err(error) => match failure(&error) {
                     Failure::Lost => {
+                        self.calls.give_up();
                         tracing::warn!(error = %error, commands = batch.len(), "lost the connection while appending");
                         let resolved = join_all(batch.iter().map(|item| self.resolve(item))).await;
                         for (slot, result) in outcomes[range].iter_mut().zip(resolved) {
@@ -127,6 +131,7 @@ impl AppendFlush {
     /// The command's last event, if it is in the log.
     async fn find(&self, item: &Sealed) -> Result<Option<Appended>, sqlx::Error> {
         let version = item.expected + item.events.len() as i64;
+        let mut connection = self.calls.acquire().await?;
         let row = sqlx::query!(
             "select position from es.events
              where aggregate_type = $1 and aggregate_id = $2 and sequence = $3 and command_id = $4 and tenant_id = $5",
@@ -136,8 +141,9 @@ impl AppendFlush {
             item.origin.command_id,
             item.tenant
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *connection)
         .await?;
+        self.calls.keep(connection);
         Ok(row.map(|row| Appended {
             aggregate_id: item.stream.aggregate_id.clone(),
             version,
@@ -148,7 +154,7 @@ impl AppendFlush {
 
     /// One statement, one lock hold, one fsync.
     async fn call(&self, items: &[Sealed]) -> Result<Vec<Outcome>, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.calls.acquire().await?;
         fault::point("before_lock");
         let called = async {
             match items {
@@ -163,7 +169,11 @@ impl AppendFlush {
             }
         };
         match timeout(ANSWER_WITHIN, called).await {
-            Ok(answered) => answered,
+            Ok(Ok(outcomes)) => {
+                self.calls.keep(connection);
+                Ok(outcomes)
+            }
+            Ok(failed) => failed,
             Err(_) => Err(not_answered(connection)),
         }
     }

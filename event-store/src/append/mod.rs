@@ -11,6 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::lane::{Access, Flush, Lane, LaneError, Limits};
+use crate::pool::CALLS_MAX;
 use crate::store::StreamId;
 use crate::vault::VaultError;
 pub use boundary::{Excluded, Tag, TagKey};
@@ -124,7 +125,7 @@ pub(crate) fn start(pool: sqlx::PgPool, incarnation: Uuid) -> AppendLane {
         parties_min: 4,
         items_max: 256,
         weight_max: 4 << 20,
-        calls_max: 2,
+        calls_max: CALLS_MAX,
     };
     Lane::start("append", AppendFlush::new(pool, incarnation), limits)
 }

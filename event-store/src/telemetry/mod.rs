@@ -16,7 +16,7 @@ use crate::append::{AppendError, Failure, failure};
 use crate::bucket::Bucket;
 use crate::feed::{Log as _, Notifier};
 use crate::lane::{Access, Flush, Lane, LaneError, Limits};
-use crate::pool::{ANSWER_WITHIN, not_answered};
+use crate::pool::{ANSWER_WITHIN, CALLS_MAX, Calls, not_answered};
 
 /// An event to collect.
 #[derive(Clone, Debug)]
@@ -57,13 +57,13 @@ impl TelemetryLane {
             parties_min: 4,
             items_max: 256,
             weight_max: 8_000,
-            calls_max: 2,
+            calls_max: CALLS_MAX,
         };
         Self {
             lane: Lane::start(
                 "telemetry",
                 CollectFlush {
-                    pool,
+                    calls: Calls::new(pool),
                     incarnation: log.incarnation(),
                 },
                 limits,
@@ -92,7 +92,7 @@ impl TelemetryLane {
 }
 
 struct CollectFlush {
-    pool: PgPool,
+    calls: Calls,
     incarnation: Uuid,
 }
 
@@ -119,6 +119,9 @@ impl Flush for CollectFlush {
             Ok(collected) => return collected.into_iter().map(Ok).collect(),
             Err(error) => error,
         };
+        if matches!(failure(&error), Failure::Lost) {
+            self.calls.give_up();
+        }
         // A value that the database refuses costs its own batch only.
         if batches.len() > 1 && matches!(failure(&error), Failure::Data) {
             let mut results = Vec::with_capacity(batches.len());
@@ -153,7 +156,7 @@ impl CollectFlush {
             .iter()
             .map(|event| event.payload.to_string())
             .collect();
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.calls.acquire().await?;
         let called = sqlx::query!(
             r#"select accepted as "accepted!", head as "head!" from es.collect($1, $2, $3, $4, $5, $6, $7, $8)"#,
             self.incarnation,
@@ -170,6 +173,7 @@ impl CollectFlush {
             return Err(not_answered(connection));
         };
         let row = row?;
+        self.calls.keep(connection);
         let mut fresh = vec![false; events.len()];
         for ordinal in row.accepted {
             fresh[ordinal as usize - 1] = true;
