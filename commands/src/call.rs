@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use domain::AccountId;
 use event_store::Origin;
+use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt as _;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -68,20 +70,38 @@ impl Call {
     pub(crate) fn origin(&self) -> Origin {
         // A caller may choose its request id; what is stored for ever must not hold just any text.
         let request_id = Uuid::parse_str(&self.request_id).unwrap_or(self.correlation_id);
-        let metadata = [
+        let mut metadata = vec![
             ("request_id", request_id.to_string()),
             ("source", self.source.to_owned()),
         ];
+        metadata.extend(traceparent().map(|traceparent| ("traceparent", traceparent)));
         Origin {
             command_id: self.key.map_or_else(Uuid::now_v7, |key| key.command_id),
             correlation_id: self.correlation_id,
             causation_id: None,
             actor: self.actor.clone(),
             metadata: Value::Object(Map::from_iter(
-                metadata.map(|(name, value)| (name.to_owned(), Value::from(value))),
+                metadata
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), Value::from(value))),
             )),
         }
     }
+}
+
+/// The trace that the command is part of, as W3C Trace Context writes it, so that whoever reads the event can point to
+/// it. `None` where it is not recorded.
+fn traceparent() -> Option<String> {
+    let context = Context::current();
+    let span = context.span().span_context().clone();
+    span.is_sampled().then(|| {
+        format!(
+            "00-{}-{}-{:02x}",
+            span.trace_id(),
+            span.span_id(),
+            span.trace_flags()
+        )
+    })
 }
 
 #[cfg(test)]

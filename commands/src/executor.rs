@@ -9,6 +9,7 @@ use domain::DomainError;
 use event_store::{
     Append, AppendError, Appended, Excluded, Loaded, SnapshotSchema, Store, StreamId, Tag, Token,
 };
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use crate::cache::AggregateCache;
@@ -111,7 +112,8 @@ impl Executor {
         A::Error: DomainError,
     {
         let target = Target::new::<A>(call, owner, id, Claim::default());
-        self.run::<A>(call, &target, command).await
+        let run = self.run::<A>(call, &target, command);
+        run.instrument(target.span()).await
     }
 
     /// Runs a command that, as a rule, makes the aggregate that it names. Where the cache does not know better, nothing is
@@ -132,6 +134,22 @@ impl Executor {
         A::Error: DomainError,
     {
         let target = Target::new::<A>(call, owner, id, claim);
+        let run = self.run_new::<A>(call, &target, command);
+        run.instrument(target.span()).await
+    }
+
+    async fn run_new<A>(
+        &self,
+        call: &Call,
+        target: &Target,
+        command: A::Command,
+    ) -> Result<Committed, CommandError>
+    where
+        A: Aggregate<Services = ()> + Clone + 'static,
+        A::Command: Clone + Send + Sync,
+        A::Event: 'static,
+        A::Error: DomainError,
+    {
         let cached = self
             .cache
             .get::<A>(target.tenant, &target.stream.aggregate_id);
@@ -140,10 +158,7 @@ impl Executor {
                 loaded: Arc::new(Loaded::<A>::absent()),
                 fresh: false,
             };
-            match self
-                .attempt_on(call, &target, command.clone(), absent)
-                .await
-            {
+            match self.attempt_on(call, target, command.clone(), absent).await {
                 Ok(Attempt::Done(committed)) => return Ok(committed),
                 Ok(Attempt::Again | Attempt::Denied(_)) => {}
                 // Not to be sent, because a value is refused: the command may have been done when it was not.
@@ -151,7 +166,7 @@ impl Executor {
                 Err(error) => return Err(error),
             }
         }
-        self.run::<A>(call, &target, command).await
+        self.run::<A>(call, target, command).await
     }
 
     async fn run<A>(
@@ -441,6 +456,14 @@ impl Target {
             stream: StreamId::of::<A>(&id.to_string()),
             claim,
         }
+    }
+
+    fn span(&self) -> Span {
+        tracing::debug_span!(
+            "command",
+            "aggregate.type" = self.stream.aggregate_type,
+            aggregate.id = self.stream.aggregate_id
+        )
     }
 }
 

@@ -67,6 +67,22 @@ enum Command {
     ClickhouseServer(ServerArgs),
 }
 
+impl Command {
+    /// What its traces are called.
+    fn part(&self) -> &'static str {
+        match self {
+            Self::Up(_) => "up",
+            Self::WriteApi(_) => "write-api",
+            Self::ReadApi(_) => "read-api",
+            Self::Projector(_) => "projector",
+            Self::Migrate { .. } => "migrate",
+            Self::Account { .. } => "account",
+            Self::Demo(_) => "demo",
+            Self::ClickhouseServer(_) => "clickhouse-server",
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 struct PartArgs {
     #[command(flatten)]
@@ -80,10 +96,11 @@ struct PartArgs {
 
 /// Does what the arguments say.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
-    telemetry::init(match arguments.log_format {
+    let format = match arguments.log_format {
         LogFormat::Pretty => Format::Pretty,
         LogFormat::Json => Format::Json,
-    });
+    };
+    let _telemetry = telemetry::init(format, arguments.command.part());
     match arguments.command {
         Command::Up(args) => up::run(args).await?,
         Command::WriteApi(args) => serve(Part::WriteApi, args).await?,

@@ -122,7 +122,7 @@ fn outcome(waited: &Result<Waited, PositionError>) -> &'static str {
 }
 
 fn count(outcome: &'static str) {
-    metrics::counter!("position_waits_total", "outcome" => outcome).increment(1);
+    metrics::counter!("proofline_position_waits_total", "outcome" => outcome).increment(1);
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use replay_tools::Arguments;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    telemetry::init(Format::Pretty);
+    let _telemetry = telemetry::init(Format::Pretty, "replay");
     match replay_tools::run(Arguments::parse(), &mut std::io::stdout()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -382,7 +382,7 @@ async fn operational_routes_and_documents_are_served() {
         .body
         .to_string();
     for metric in [
-        "http_requests_total",
+        "proofline_http_requests_total",
         "proofline_append_duration_seconds",
         "proofline_lane_batch_items",
     ] {

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::lane::{Access, Flush, Lane, LaneError, Limits};
@@ -137,8 +138,10 @@ pub(crate) async fn append(
     append: Append,
 ) -> Result<Appended, AppendError> {
     let started = std::time::Instant::now();
+    let span = tracing::debug_span!("append");
     let result = lane
         .submit(Sealed::new(append, tags))
+        .instrument(span)
         .await
         .unwrap_or_else(|error| {
             Err(match error {

@@ -125,6 +125,15 @@ impl Positioned for RecordedEvent {
         size_of::<Self>() + self.payload.get().len() + self.metadata.get().len() + 200
     }
 
+    fn traceparent(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Traced {
+            traceparent: Option<String>,
+        }
+        let traced: Traced = serde_json::from_str(self.metadata.get()).ok()?;
+        traced.traceparent
+    }
+
     /// The lane's clock never steps back, and a stream's events that lie side by side are numbered one by one.
     fn follows(&self, previous: &Self) -> bool {
         self.recorded_at >= previous.recorded_at

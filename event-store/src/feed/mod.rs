@@ -27,6 +27,11 @@ pub trait Positioned: Clone + Send + Sync + 'static {
     /// About how much memory it takes.
     fn size_bytes(&self) -> usize;
 
+    /// The trace that appended it, as W3C Trace Context writes it, where it tells.
+    fn traceparent(&self) -> Option<String> {
+        None
+    }
+
     /// Whether this can be the record right after `previous`, as far as the two tell.
     fn follows(&self, previous: &Self) -> bool;
 }

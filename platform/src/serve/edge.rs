@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderValue, Method, header},
+    http::{HeaderName, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -20,7 +20,10 @@ use crate::{
     problem::{self, Problem, ProblemKind},
     rate_limit::TrustedProxies,
     request::{RequestContext, X_REQUEST_ID},
+    telemetry,
 };
+
+const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// The label of requests that no route matched: the raw path would be an unbounded label.
 const UNMATCHED: &str = "unmatched";
@@ -40,6 +43,7 @@ pub(super) async fn handle(State(edge): State<Edge>, mut request: Request, next:
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let path = request.uri().path().to_owned();
     let span = span(&context, method, route);
+    telemetry::continue_trace(&span, request.headers());
     request.extensions_mut().insert(context.clone());
     request.extensions_mut().insert(edge.trusted_proxies);
 
@@ -56,6 +60,9 @@ pub(super) async fn handle(State(edge): State<Edge>, mut request: Request, next:
     );
     if let Some(id) = context.request_id.header_value() {
         headers.insert(X_REQUEST_ID, id);
+    }
+    if let Some(trace) = telemetry::trace_response(&span) {
+        headers.insert(TRACE_RESPONSE, trace);
     }
     response
 }
@@ -81,12 +88,15 @@ async fn answer(next: impl Future<Output = Response>, timeout: Duration) -> Resp
 fn span(context: &RequestContext, method: &'static str, route: &str) -> Span {
     tracing::info_span!(
         "request",
+        otel.kind = "server",
+        otel.name = format!("{method} {route}"),
+        otel.status_code = field::Empty,
         request.id = %context.request_id,
         correlation.id = %context.correlation_id,
-        method,
-        route,
+        http.request.method = method,
+        http.route = route,
         account.id = field::Empty,
-        status = field::Empty,
+        http.response.status_code = field::Empty,
         duration_ms = field::Empty,
     )
 }
@@ -94,13 +104,16 @@ fn span(context: &RequestContext, method: &'static str, route: &str) -> Span {
 fn observe(span: &Span, method: &'static str, route: &str, response: &Response, took: Duration) {
     let status = response.status();
     let duration_ms = took.as_secs_f64() * 1_000.0;
-    span.record("status", status.as_u16());
+    span.record("http.response.status_code", status.as_u16());
     span.record("duration_ms", duration_ms);
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     span.in_scope(|| tracing::debug!("answered"));
     let route = route.to_owned();
-    counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status.as_str().to_owned())
+    counter!("proofline_http_requests_total", "method" => method, "route" => route.clone(), "status" => status.as_str().to_owned())
         .increment(1);
-    histogram!("http_request_duration_seconds", "method" => method, "route" => route)
+    histogram!("proofline_http_request_duration_seconds", "method" => method, "route" => route)
         .record(took.as_secs_f64());
 }
 
@@ -131,7 +144,7 @@ struct InFlight(Gauge);
 
 impl InFlight {
     fn enter() -> Self {
-        let gauge = gauge!("http_requests_in_flight");
+        let gauge = gauge!("proofline_http_requests_in_flight");
         gauge.increment(1.0);
         Self(gauge)
     }

@@ -166,7 +166,7 @@ async fn open(
             "a buyer does not open; the feed shows nobody"
         ),
     }
-    metrics::counter!("proof_feed_unopened_total").increment(1);
+    metrics::counter!("proofline_proof_feed_unopened_total").increment(1);
     Ok(Buyer::default())
 }
 

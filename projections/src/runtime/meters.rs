@@ -23,6 +23,7 @@ pub(super) struct Meters {
     shards: Gauge,
     parked: Gauge,
     batch_events: Histogram,
+    batch_duration: Histogram,
     errors_transient: Counter,
     errors_fatal: Counter,
 }
@@ -30,21 +31,28 @@ pub(super) struct Meters {
 impl Meters {
     pub(super) fn new(name: &str, version: i32) -> Self {
         describe();
-        let labels = [("name", name.to_owned()), ("version", version.to_string())];
+        let labels = [
+            ("projector", name.to_owned()),
+            ("version", version.to_string()),
+        ];
         let errors = |severity: &'static str| {
             let [name, version] = labels.clone();
             let labels = [name, version, ("severity", severity.to_owned())];
-            metrics::counter!("projector_errors_total", &labels)
+            metrics::counter!("proofline_projector_errors_total", &labels)
         };
         let meters = Self {
             position: AtomicI64::new(UNKNOWN),
-            checkpoint: metrics::gauge!("projector_checkpoint", &labels),
-            lag_events: metrics::gauge!("projector_lag_events", &labels),
-            lag_seconds: metrics::gauge!("projector_lag_seconds", &labels),
-            up: metrics::gauge!("projector_up", &labels),
-            shards: metrics::gauge!("projector_shards_held", &labels),
-            parked: metrics::gauge!("projector_parked_keys", &labels),
-            batch_events: metrics::histogram!("projector_batch_events", &labels),
+            checkpoint: metrics::gauge!("proofline_projector_checkpoint", &labels),
+            lag_events: metrics::gauge!("proofline_projector_lag_events", &labels),
+            lag_seconds: metrics::gauge!("proofline_projector_lag_seconds", &labels),
+            up: metrics::gauge!("proofline_projector_up", &labels),
+            shards: metrics::gauge!("proofline_projector_shards_held", &labels),
+            parked: metrics::gauge!("proofline_projector_parked_keys", &labels),
+            batch_events: metrics::histogram!("proofline_projector_batch_events", &labels),
+            batch_duration: metrics::histogram!(
+                "proofline_projector_batch_duration_seconds",
+                &labels
+            ),
             errors_transient: errors("transient"),
             errors_fatal: errors("fatal"),
         };
@@ -71,8 +79,9 @@ impl Meters {
         self.parked.set(keys as f64);
     }
 
-    pub(super) fn wrote(&self, events: usize) {
+    pub(super) fn wrote(&self, events: usize, took: Duration) {
         self.batch_events.record(events as f64);
+        self.batch_duration.record(took.as_secs_f64());
     }
 
     pub(super) fn up(&self) {
@@ -152,30 +161,37 @@ impl Meters {
 }
 
 fn describe() {
-    metrics::describe_gauge!("projector_checkpoint", "Last position that was written.");
     metrics::describe_gauge!(
-        "projector_lag_events",
+        "proofline_projector_checkpoint",
+        "Last position that was written."
+    );
+    metrics::describe_gauge!(
+        "proofline_projector_lag_events",
         "Events behind the head of the log; NaN where it can't be told."
     );
     metrics::describe_gauge!(
-        "projector_lag_seconds",
+        "proofline_projector_lag_seconds",
         "Age of the oldest event that is not written; NaN where it can't be told."
     );
     metrics::describe_gauge!(
-        "projector_up",
+        "proofline_projector_up",
         "1 while the projector follows its log, 0 while it fails, has stopped or is not there."
     );
     metrics::describe_gauge!(
-        "projector_shards_held",
+        "proofline_projector_shards_held",
         "Shards of the projection that this process holds."
     );
     metrics::describe_gauge!(
-        "projector_parked_keys",
+        "proofline_projector_parked_keys",
         "Keys that wait behind an event which can't be projected."
     );
-    metrics::describe_histogram!("projector_batch_events", "Events per batch.");
+    metrics::describe_histogram!("proofline_projector_batch_events", "Events per batch.");
+    metrics::describe_histogram!(
+        "proofline_projector_batch_duration_seconds",
+        "Time to write a batch and its checkpoint."
+    );
     metrics::describe_counter!(
-        "projector_errors_total",
+        "proofline_projector_errors_total",
         "Failures, by whether they are tried again."
     );
 }

@@ -13,6 +13,7 @@ mod signals;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use self::batch::{Batch, Limits};
 pub use self::error::{RunError, SinkError, Stopped};

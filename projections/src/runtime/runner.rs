@@ -17,6 +17,7 @@ use super::meters::Meters;
 use super::pace::{grace, until_either};
 use super::signals::{Progress, Wake};
 use super::sink::{Sink, Standing};
+use super::trace;
 use crate::fold::Place;
 
 const POLL_FIRST: Duration = Duration::from_millis(5);
@@ -392,12 +393,15 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
                 "project_batch",
                 projector.name = name,
                 projector.version = version,
+                projector.shards = batch.from().iter().count(),
                 event.position = to,
                 batch.events = events
             )
         };
+        trace::link(&span, &batch);
+        let began = Instant::now();
         self.sink.apply(batch).instrument(span).await?;
-        self.meters.wrote(events);
+        self.meters.wrote(events, began.elapsed());
         self.progress.moved();
         self.well().await;
         Ok(())

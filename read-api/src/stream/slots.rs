@@ -36,7 +36,7 @@ impl StreamSlots {
             return Err(too_many(self.per_account));
         }
         *open.entry(account).or_default() += 1;
-        metrics::gauge!("sse_streams").increment(1);
+        metrics::gauge!("proofline_streams_open").increment(1);
         Ok(StreamSlot {
             account,
             slots: self.clone(),
@@ -57,7 +57,7 @@ impl Drop for StreamSlot {
                 open.remove(&self.account);
             }
         }
-        metrics::gauge!("sse_streams").decrement(1);
+        metrics::gauge!("proofline_streams_open").decrement(1);
     }
 }
 

@@ -90,5 +90,6 @@ impl Collected {
 
 /// `outcome` is a label; never rename.
 pub(super) fn count(outcome: &'static str, events: usize) {
-    metrics::counter!("collect_events_total", "outcome" => outcome).increment(events as u64);
+    metrics::counter!("proofline_collect_events_total", "outcome" => outcome)
+        .increment(events as u64);
 }

@@ -158,7 +158,7 @@ fn required(headers: &HeaderMap, name: &'static str) -> Result<String, Problem> 
 fn count(topic: Option<Topic>, outcome: &'static str) {
     let topic = topic.map_or("other", Topic::as_str);
     let platform = Platform::Shopify.as_str();
-    metrics::counter!("webhooks_total", "platform" => platform, "topic" => topic, "outcome" => outcome)
+    metrics::counter!("proofline_webhooks_total", "platform" => platform, "topic" => topic, "outcome" => outcome)
         .increment(1);
 }
 

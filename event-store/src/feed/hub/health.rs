@@ -40,9 +40,9 @@ impl Gauges {
     pub(super) fn new(log: LogName) -> Self {
         describe();
         let gauges = Self {
-            up: metrics::gauge!("log_reader_up", "log" => log.as_str()),
-            head: metrics::gauge!("log_reader_head", "log" => log.as_str()),
-            age: metrics::gauge!("log_reader_age_seconds", "log" => log.as_str()),
+            up: metrics::gauge!("proofline_log_reader_up", "log" => log.as_str()),
+            head: metrics::gauge!("proofline_log_reader_head", "log" => log.as_str()),
+            age: metrics::gauge!("proofline_log_reader_age_seconds", "log" => log.as_str()),
         };
         gauges.show(None, None);
         gauges
@@ -72,15 +72,15 @@ impl Drop for Gauges {
 
 fn describe() {
     metrics::describe_gauge!(
-        "log_reader_up",
+        "proofline_log_reader_up",
         "1 while the process's reader of the log is able to read it, else 0."
     );
     metrics::describe_gauge!(
-        "log_reader_head",
+        "proofline_log_reader_head",
         "Last position of the log; NaN where the reader can't tell."
     );
     metrics::describe_gauge!(
-        "log_reader_age_seconds",
+        "proofline_log_reader_age_seconds",
         "How long ago the log was read; NaN where it never was."
     );
 }

@@ -65,7 +65,7 @@ async fn a_source_is_logged_once_with_its_chain_and_the_request_id() {
     );
     assert_eq!(error["fields"]["problem"], "unavailable");
     assert_eq!(error["span"]["request.id"], "r-1");
-    assert_eq!(error["span"]["route"], "/broken");
+    assert_eq!(error["span"]["http.route"], "/broken");
 }
 
 #[tokio::test]
@@ -88,9 +88,9 @@ async fn an_answer_is_logged_without_query_headers_and_body() {
         .find(|line| line["fields"]["message"] == "answered")
         .unwrap();
     let span = &answered["span"];
-    assert_eq!(span["method"], "GET");
-    assert_eq!(span["route"], "/things/{id}");
-    assert_eq!(span["status"], 200);
+    assert_eq!(span["http.request.method"], "GET");
+    assert_eq!(span["http.route"], "/things/{id}");
+    assert_eq!(span["http.response.status_code"], 200);
     assert!(span["duration_ms"].is_number(), "{span}");
     let all = format!("{lines:?}");
     assert!(!all.contains("hidden"), "{all}");
@@ -112,6 +112,9 @@ async fn a_refused_credential_is_not_logged() {
         .route("/own", get(async |_: Reader| "never"))
         .with_state(keys);
     let lines = logged(finish(router, ops()), get_with_id("/own")).await;
-    assert_eq!(lines.last().unwrap()["span"]["status"], 401);
+    assert_eq!(
+        lines.last().unwrap()["span"]["http.response.status_code"],
+        401
+    );
     assert!(!format!("{lines:?}").contains("hidden"), "{lines:?}");
 }

@@ -53,11 +53,11 @@ async fn metrics_have_routes_for_labels_and_never_paths() {
             .starts_with("text/plain; version=0.0.4")
     );
     for line in [
-        r#"http_requests_total{method="GET",route="/metered/{id}",status="200"} 2"#,
-        r#"http_requests_total{method="GET",route="unmatched",status="404"}"#,
-        r#"http_requests_total{method="other",route="/metered/{id}",status="405"} 1"#,
-        r#"http_request_duration_seconds_bucket{method="GET",route="/metered/{id}",le="0.001"}"#,
-        "http_requests_in_flight ",
+        r#"proofline_http_requests_total{method="GET",route="/metered/{id}",status="200"} 2"#,
+        r#"proofline_http_requests_total{method="GET",route="unmatched",status="404"}"#,
+        r#"proofline_http_requests_total{method="other",route="/metered/{id}",status="405"} 1"#,
+        r#"proofline_http_request_duration_seconds_bucket{method="GET",route="/metered/{id}",le="0.001"}"#,
+        "proofline_http_requests_in_flight ",
     ] {
         assert!(
             metrics.body.contains(line),

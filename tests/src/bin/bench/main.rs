@@ -82,7 +82,7 @@ async fn main() -> Result<()> {
 
 /// Starts engines of its own in a temporary folder, measures, and tells.
 async fn run(arguments: &Arguments, packages: Option<&Path>) -> Result<()> {
-    platform::telemetry::init(platform::telemetry::Format::Pretty);
+    let _telemetry = platform::telemetry::init(platform::telemetry::Format::Pretty, "bench");
     let directory = tempfile::Builder::new()
         .prefix("proofline-bench-")
         .tempdir()?;
