@@ -145,7 +145,7 @@ impl Executor {
         command: A::Command,
     ) -> Result<Committed, CommandError>
     where
-        A: Aggregate<Services = ()> + Clone + 'static,
+        A: Kept<Services = ()> + Clone + 'static,
         A::Command: Clone + Send + Sync,
         A::Event: 'static,
         A::Error: DomainError,

@@ -1,6 +1,5 @@
 //! Logs to stderr, metrics for Prometheus, traces to an OpenTelemetry collector.
 
-mod asked_anew;
 mod json;
 mod metrics;
 mod traces;
@@ -8,11 +7,14 @@ mod traces;
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::LevelFilter, fmt, layer::SubscriberExt, registry::LookupSpan,
+    EnvFilter, Layer,
+    filter::{FilterExt, LevelFilter, dynamic_filter_fn},
+    fmt,
+    layer::{Filter, SubscriberExt},
+    registry::LookupSpan,
     util::SubscriberInitExt,
 };
 
-use self::asked_anew::AskedAnew;
 pub use self::metrics::{install_metrics, render};
 pub(crate) use self::traces::{continue_trace, trace_response};
 
@@ -83,11 +85,24 @@ where
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
     match format {
-        Format::Pretty => lines.with_filter(AskedAnew(filter)).boxed(),
+        Format::Pretty => lines.with_filter(asked_anew(filter)).boxed(),
         Format::Json => lines
             .fmt_fields(fmt::format::JsonFields::new())
             .event_format(json::Lines::new())
-            .with_filter(AskedAnew(filter))
+            .with_filter(asked_anew(filter))
             .boxed(),
     }
 }
+
+/// A layer's filter that is asked for every span and event, also for those that it always lets through.
+///
+/// Such filters leave their answer in the thread, for the span or event that comes next. Whoever asks whether something is
+/// enabled and then makes nothing of it (sqlx does, before every query that it might log) leaves an answer behind, and a
+/// span that need not be asked for would take it for its own and be lost.
+fn asked_anew<S: tracing::Subscriber>(filter: impl Filter<S>) -> impl Filter<S> {
+    let ask = dynamic_filter_fn(|_, _| true).with_max_level_hint(LevelFilter::TRACE);
+    filter.and(ask)
+}
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use tracing::{Span, Subscriber, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
 
-use super::asked_anew::AskedAnew;
+use super::asked_anew;
 
 const ENDPOINT_ENV: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const SERVICE_NAME_ENV: &str = "OTEL_SERVICE_NAME";
@@ -79,7 +79,7 @@ where
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
-        .with_filter(AskedAnew(
+        .with_filter(asked_anew(
             Targets::new().with_targets(TRACED.map(|name| (name, LevelFilter::DEBUG))),
         ));
     Ok(Some((layer, Traces(provider))))
