@@ -290,6 +290,10 @@ impl<R: Positioned> Positioned for Arc<R> {
         R::size_bytes(self)
     }
 
+    fn traceparent(&self) -> Option<String> {
+        R::traceparent(self)
+    }
+
     fn follows(&self, previous: &Self) -> bool {
         R::follows(self, previous)
     }

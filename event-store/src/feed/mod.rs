@@ -28,9 +28,7 @@ pub trait Positioned: Clone + Send + Sync + 'static {
     fn size_bytes(&self) -> usize;
 
     /// The trace that appended it, as W3C Trace Context writes it, where it tells.
-    fn traceparent(&self) -> Option<String> {
-        None
-    }
+    fn traceparent(&self) -> Option<String>;
 
     /// Whether this can be the record right after `previous`, as far as the two tell.
     fn follows(&self, previous: &Self) -> bool;

@@ -129,6 +129,10 @@ impl Positioned for TelemetryEvent {
         size_of::<Self>() + self.payload.get().len() + 50
     }
 
+    fn traceparent(&self) -> Option<String> {
+        None
+    }
+
     /// The lane's clock never steps back.
     fn follows(&self, previous: &Self) -> bool {
         self.received_at >= previous.received_at

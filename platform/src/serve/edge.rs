@@ -104,7 +104,8 @@ fn span(context: &RequestContext, method: &'static str, route: &str) -> Span {
 fn observe(span: &Span, method: &'static str, route: &str, response: &Response, took: Duration) {
     let status = response.status();
     let duration_ms = took.as_secs_f64() * 1_000.0;
-    span.record("http.response.status_code", status.as_u16());
+    // Traces know no other whole numbers than i64.
+    span.record("http.response.status_code", i64::from(status.as_u16()));
     span.record("duration_ms", duration_ms);
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");

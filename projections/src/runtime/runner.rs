@@ -389,13 +389,14 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
         let (to, events) = (batch.to(), batch.events());
         let span = {
             let (name, version) = self.sink.identity();
+            // Traces know no other whole numbers than i64.
             tracing::debug_span!(
                 "project_batch",
                 projector.name = name,
                 projector.version = version,
-                projector.shards = batch.from().iter().count(),
+                projector.shards = batch.from().iter().count() as i64,
                 event.position = to,
-                batch.events = events
+                batch.events = events as i64
             )
         };
         trace::link(&span, &batch);

@@ -40,6 +40,10 @@ impl Positioned for Record {
         BYTES
     }
 
+    fn traceparent(&self) -> Option<String> {
+        None
+    }
+
     fn follows(&self, _: &Self) -> bool {
         true
     }
