@@ -1,5 +1,7 @@
 -- Every version that stands: where its slowest shard is, who is at work on it, and what went wrong last.
 select v.name as "name!", v.version as "version!", v.revision as "revision!", v.phase as "phase!",
+       v.stage, coalesce(v.events_done, 0) as "events_done!", coalesce(v.events_total, 0) as "events_total!",
+       extract(epoch from clock_timestamp() - coalesce(v.told_at, v.created_at))::float8 as "silent_seconds!",
        a.name is not null as "is_served!", p.checkpoint, p.status, p.last_error, p.updated_at,
        coalesce(h.workers, '{}') as "workers!", coalesce(p.shards, 0) - coalesce(h.shards, 0) as "shards_unheld!",
        (select count(*) from es.parked_keys k where k.name = v.name and k.version = v.version) as "parked_keys!"

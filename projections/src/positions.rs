@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::projection::Projection;
+use crate::rebuild::Building;
 use crate::runtime::Progress;
 
 const POLL_FIRST: Duration = Duration::from_millis(5);
@@ -44,8 +45,8 @@ pub struct ProjectionProgress {
     pub revision: i32,
     /// Whether this version is the one that is read.
     pub is_served: bool,
-    /// Whether it is still being built beside the served one.
-    pub is_building: bool,
+    /// How far it is, where it is still being built beside the served one.
+    pub building: Option<Building>,
     /// `None` for a projection that this build does not know.
     pub log: Option<LogName>,
     /// Of its slowest shard.
@@ -201,7 +202,12 @@ impl Positions {
                 version: row.version,
                 revision: row.revision,
                 is_served: row.is_served,
-                is_building: row.phase == "building",
+                building: (row.phase == "building").then_some(Building {
+                    stage: row.stage,
+                    events_done: row.events_done,
+                    events_total: row.events_total,
+                    silent_seconds: row.silent_seconds,
+                }),
                 log,
                 checkpoint,
                 last_error: row.last_error,

@@ -17,6 +17,7 @@ use crate::event_stream::{EventStream, Tail, TailSink};
 use crate::positions::Positions;
 use crate::projection::Projection;
 use crate::reads::Reads;
+use crate::rebuild;
 use crate::runtime::{Limits, Stopped, Wake};
 use crate::served::Served;
 use crate::sink::SubjectEventsSink;
@@ -166,6 +167,8 @@ impl Projections {
             retired.clone(),
         );
         let beating = AbortOnDropHandle::new(tokio::spawn(beats));
+        let builds = rebuild::show_builds(self.drivers.projector.clone());
+        let _shown = AbortOnDropHandle::new(tokio::spawn(builds));
         let mut running: HashMap<Version, CancellationToken> = HashMap::new();
         let mut tasks = JoinSet::new();
         let mut stopped = Vec::new();

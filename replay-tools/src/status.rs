@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use event_store::{EventLog, Role, TelemetryLog, connect};
+use projections::rebuild::Building;
 use projections::{Positions, Progress, ProjectionProgress, ProjectionState};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// Between the two looks that a rate is taken from.
 const RATE_OVER: Duration = Duration::from_secs(1);
+/// A tool that builds a version says so every second.
+const SILENT_SECONDS_MAX: f64 = 15.0;
 
 pub(crate) async fn run(
     database_url: &str,
@@ -60,6 +63,9 @@ pub(crate) async fn run(
             state(one),
             workers(one)
         )?;
+        if let Some(building) = &one.building {
+            writeln!(out, "    {}", progress(building))?;
+        }
         if let Some(error) = &one.last_error {
             writeln!(out, "    {error}")?;
         }
@@ -106,6 +112,13 @@ fn document(one: &ProjectionProgress, rates: &Rates<'_>) -> Value {
         "lag_seconds": one.lag_seconds,
         "events_per_second": rates.of(one),
         "state": state(one),
+        "building": one.building.as_ref().map(|building| json!({
+            "stage": building.stage,
+            "events_done": building.events_done,
+            "events_total": building.events_total,
+            "progress_ratio": building.ratio(),
+            "silent_seconds": building.silent_seconds,
+        })),
         "parked_keys": one.parked_keys,
         "workers": one.workers,
         "shards_unheld": one.shards_unheld,
@@ -116,10 +129,22 @@ fn document(one: &ProjectionProgress, rates: &Rates<'_>) -> Value {
 fn state(one: &ProjectionProgress) -> &'static str {
     match one.state {
         ProjectionState::Stopped => "stopped",
-        _ if one.is_building => "building",
+        _ if one.building.is_some() => "building",
         ProjectionState::NotStarted => "not started",
         ProjectionState::Running if one.shards_unheld > 0 => "unattended",
         ProjectionState::Running => "running",
+    }
+}
+
+/// What its tool does, and whether there is one.
+fn progress(building: &Building) -> String {
+    let stage = building.stage.as_deref().unwrap_or("preparing");
+    let percent = building.ratio() * 100.0;
+    let silent = building.silent_seconds;
+    if silent > SILENT_SECONDS_MAX {
+        format!("nobody has worked on it for {silent:.0} s; the next rebuild removes it")
+    } else {
+        format!("{stage}, {percent:.0} % of the log read")
     }
 }
 

@@ -1,16 +1,11 @@
 //! One trace from a request through the processes that it passes, received as a collector receives it.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -22,13 +17,12 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tests::World;
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
 
+use crate::part::{Part, until};
 use crate::served::connections;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a collector was sent.
 #[derive(Clone, Default)]
@@ -96,77 +90,6 @@ fn attribute(attributes: &[KeyValue], key: &str) -> Value {
     }
 }
 
-/// A part of the platform as a process of its own.
-struct Part {
-    child: Child,
-    url: String,
-    log: PathBuf,
-}
-
-impl Part {
-    async fn start(name: &str, world: &World, collector: &str, directory: &Path) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let log = directory.join(format!("{name}.log"));
-        let child = Command::new(crate::faults::program())
-            .args(["--log-format", "json", name, "--listen"])
-            .arg(format!("127.0.0.1:{port}"))
-            .env("DATABASE_URL", &world.database_url)
-            .env("KEYS_DATABASE_URL", &world.keys_url)
-            .env("REDIS_URL", &world.redis_url)
-            .env("PROOFLINE_REDIS_PREFIX", &world.redis_prefix)
-            .env("CLICKHOUSE_URL", &world.clickhouse_url)
-            .env("PROOFLINE_CLICKHOUSE_DATABASE", &world.clickhouse_database)
-            .env("PROOFLINE_KEY_FILE", world.key_file())
-            .env("PROOFLINE_LOG", "info,platform=debug")
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
-            // Longer than the test: whatever arrives was sent because the process stopped.
-            .env("OTEL_BSP_SCHEDULE_DELAY", "600000")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let part = Self {
-            child,
-            url: format!("http://127.0.0.1:{port}"),
-            log,
-        };
-        let ready = async || {
-            let answer = Client::new().get(format!("{}/readyz", part.url)).send();
-            answer
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-        };
-        until(ready, || std::fs::read_to_string(&part.log).unwrap()).await;
-        part
-    }
-
-    /// As an operator stops it. Answers with its log lines.
-    async fn stop(mut self) -> Vec<Value> {
-        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
-        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
-        let status = tokio::time::timeout(DEADLINE, self.child.wait());
-        assert!(status.await.unwrap().unwrap().success());
-        let log = std::fs::read_to_string(&self.log).unwrap();
-        log.lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
-            .collect()
-    }
-}
-
-async fn until(done: impl AsyncFn() -> bool, told: impl Fn() -> String) {
-    let deadline = Instant::now() + DEADLINE;
-    while !done().await {
-        assert!(Instant::now() < deadline, "{}", told());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 #[tokio::test]
 async fn a_registration_is_one_trace_from_the_caller_through_the_lane_to_every_projector() {
     let world = World::new().await;
@@ -182,10 +105,16 @@ async fn a_registration_is_one_trace_from_the_caller_through_the_lane_to_every_p
     let opened = account::open(&commands, &secrets.api_keys, "Test")
         .await
         .unwrap();
-    let (collector, directory) = (Collector::default(), tempfile::tempdir().unwrap());
+    let collector = Collector::default();
     let collector_url = collector.listen().await;
-    let write_api = Part::start("write-api", &world, &collector_url, directory.path()).await;
-    let projector = Part::start("projector", &world, &collector_url, directory.path()).await;
+    let environment = [
+        ("PROOFLINE_LOG", "info,platform=debug"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector_url),
+        // Longer than the test: whatever arrives was sent because the process stopped.
+        ("OTEL_BSP_SCHEDULE_DELAY", "600000"),
+    ];
+    let write_api = Part::start("write-api", &world, &environment).await;
+    let projector = Part::start("projector", &world, &environment).await;
 
     let answer = Client::new()
         .post(format!("{}/v1/sites", write_api.url))

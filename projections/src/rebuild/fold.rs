@@ -7,7 +7,7 @@ use event_store::{Log, Positioned, Reader, Withheld};
 use tokio::sync::mpsc;
 
 use super::error::RebuildError;
-use super::progress::Tracker;
+use super::progress::{Stage, Tracker};
 use crate::runtime::SinkError;
 
 /// How many parts a whole falls into at the finest.
@@ -64,6 +64,7 @@ pub(super) async fn fold<L: Log, S: Sum<Record = L::Record>>(
         for part in &parts {
             from[part.worker] = part.slots.end;
         }
+        tracker.begin(Stage::Loading);
         load(parts.into_iter().map(|part| part.sum).collect()).await?;
         if from.iter().all(|slot| *slot >= SLOTS) {
             break;

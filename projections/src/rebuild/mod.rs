@@ -9,6 +9,7 @@ mod books;
 mod clickhouse;
 mod error;
 mod fold;
+mod meters;
 mod postgres;
 mod progress;
 mod redis;
@@ -21,8 +22,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 pub use self::error::RebuildError;
+pub(crate) use self::meters::show_builds;
 use self::postgres::{RowSum, Sees, begin_long};
-pub use self::progress::{Progressed, Stage, Tracker};
+pub use self::progress::{Building, Progressed, Stage, Tracker};
 use self::redis::{CounterSum, Keys};
 use crate::drivers::{Drivers, Version};
 use crate::integration_list::IntegrationList;
@@ -171,6 +173,7 @@ impl Rebuild {
     }
 
     async fn fill(&self, version: i32, memory_bytes_max: usize) -> Result<(), RebuildError> {
+        let _told = self.tell(version);
         self.create(version).await?;
         match self.projection {
             Projection::SiteList => self.rows::<SiteList>(version, memory_bytes_max).await,
@@ -194,6 +197,7 @@ impl Rebuild {
 
     /// Compares a version that this right has built with the one that is served, both at one position.
     pub async fn compare(&self, version: i32) -> Result<Compared, RebuildError> {
+        let _told = self.tell(version);
         self.tracker.begin(Stage::Comparing);
         let position = self.bring_together(version).await?;
         let difference = match self.projection {
@@ -245,6 +249,7 @@ impl Rebuild {
     /// Serves a version that stands where the served one does, from one moment to the next. The one that was served
     /// stands by.
     pub async fn switch(&mut self, version: i32) -> Result<i64, RebuildError> {
+        let _told = self.tell(version);
         let position = self.bring_together(version).await?;
         self.exchange(version, &[self.served, version], position)
             .await
@@ -252,6 +257,7 @@ impl Rebuild {
 
     /// The same where the served version can't follow the log any more: nothing can be compared then.
     pub async fn replace(&mut self, version: i32) -> Result<i64, RebuildError> {
+        let _told = self.tell(version);
         self.ledger(version).seize().await?;
         let position = self.drive(version, None).await?;
         self.exchange(version, &[version], position).await

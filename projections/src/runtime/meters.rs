@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use event_store::Log;
@@ -9,6 +9,8 @@ use super::error::{SinkError, chain};
 use crate::sink::Ledger;
 
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// After this, nothing is known.
+const MEASURE_WITHIN: Duration = Duration::from_secs(3);
 /// A position that the sink has not told yet.
 const UNKNOWN: i64 = -1;
 
@@ -16,6 +18,8 @@ const UNKNOWN: i64 = -1;
 /// grows, and one whose lag can't be measured shows none at all (NaN), never 0.
 pub(super) struct Meters {
     position: AtomicI64,
+    /// Whether somebody is still to drive the projector.
+    is_over: AtomicBool,
     checkpoint: Gauge,
     lag_events: Gauge,
     lag_seconds: Gauge,
@@ -42,6 +46,7 @@ impl Meters {
         };
         let meters = Self {
             position: AtomicI64::new(UNKNOWN),
+            is_over: AtomicBool::new(false),
             checkpoint: metrics::gauge!("proofline_projector_checkpoint", &labels),
             lag_events: metrics::gauge!("proofline_projector_lag_events", &labels),
             lag_seconds: metrics::gauge!("proofline_projector_lag_seconds", &labels),
@@ -98,6 +103,11 @@ impl Meters {
         self.down();
     }
 
+    /// Its version has gone, or the process ends: it is neither well nor in want of anything.
+    pub(super) fn over(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
     fn down(&self) {
         self.up.set(0.0);
     }
@@ -115,13 +125,13 @@ impl Meters {
         shutdown: &CancellationToken,
     ) {
         while !shutdown.is_cancelled() {
-            match self.lag(log, ledger).await {
-                Ok(Some((events, seconds))) => {
+            match tokio::time::timeout(MEASURE_WITHIN, self.lag(log, ledger)).await {
+                Ok(Ok(Some((events, seconds)))) => {
                     self.lag_events.set(events as f64);
                     self.lag_seconds.set(seconds);
                 }
-                Ok(None) => self.lag_unknown(),
-                Err(error) => {
+                Ok(Ok(None)) | Err(_) => self.lag_unknown(),
+                Ok(Err(error)) => {
                     self.lag_unknown();
                     tracing::debug!(error = chain(&error), "could not measure a projector's lag");
                 }
@@ -175,7 +185,7 @@ fn describe() {
     );
     metrics::describe_gauge!(
         "proofline_projector_up",
-        "1 while the projector follows its log, 0 while it fails, has stopped or is not there."
+        "1 while the projector follows its log, 0 while it fails or has stopped; NaN where nobody is to drive it."
     );
     metrics::describe_gauge!(
         "proofline_projector_shards_held",
@@ -199,8 +209,14 @@ fn describe() {
 /// Also when the loop panics: what is gone is neither up nor without lag.
 impl Drop for Meters {
     fn drop(&mut self) {
-        self.down();
         self.holds(0);
         self.lag_unknown();
+        if *self.is_over.get_mut() {
+            for gauge in [&self.up, &self.checkpoint, &self.parked] {
+                gauge.set(f64::NAN);
+            }
+        } else {
+            self.down();
+        }
     }
 }

@@ -81,7 +81,11 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
         let ledger = self.sink.ledger().cloned();
         let measured = meters.measure(&log, ledger.as_ref(), &shutdown);
         let driven = self.drive(Until::Shutdown, &shutdown);
-        tokio::join!(driven, measured).0
+        let ended = tokio::join!(driven, measured).0;
+        if ended.is_ok() {
+            self.meters.over();
+        }
+        ended
     }
 
     /// Drives the same loop until every shard has reached the head as it was at the call, those that others hold, too:
