@@ -16,7 +16,7 @@ const BUCKETS_COUNT: [f64; 11] = [
     1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1_000.0, 4_000.0, 16_000.0, 64_000.0,
 ];
 
-/// Install the recorder behind [`render`]. What is recorded before is lost, so call [`init`] first thing.
+/// Install the recorder behind [`render`]. What is recorded before is lost, so call [`super::init`] first thing.
 pub fn install_metrics() {
     recorder();
 }
