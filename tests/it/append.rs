@@ -318,23 +318,6 @@ async fn runtime_roles_own_nothing_and_create_nothing() {
     }
 }
 
-#[tokio::test]
-async fn an_unrelated_open_transaction_delays_neither_writers_nor_readers() {
-    let world = World::new().await;
-    let store = world.store().await;
-    let mut idle = world.owner().await;
-    idle.execute("begin isolation level repeatable read")
-        .await
-        .unwrap();
-    idle.execute("select pg_current_xact_id(), count(*) from es.events")
-        .await
-        .unwrap();
-    store.append(append("s")).await.unwrap();
-    let log = EventLog::open(world.pool(Role::Projector)).await.unwrap();
-    assert_eq!(log.read(0, 10).await.unwrap().len(), 1);
-    idle.execute("rollback").await.unwrap();
-}
-
 fn code(error: &sqlx::Error) -> String {
     error
         .as_database_error()

@@ -203,6 +203,86 @@ async fn many_writers_and_followers_of_every_kind_see_the_same_log() {
     assert_eq!(seen, late);
 }
 
+/// Adds events that the lane would not, all at once: at these positions, and so many seconds after the last.
+async fn inject(world: &World, events: &[(i64, i64)]) {
+    let (positions, seconds): (Vec<i64>, Vec<i64>) = events.iter().copied().unzip();
+    let mut owner = world.owner().await;
+    owner
+        .execute("alter table es.events drop constraint events_pkey")
+        .await
+        .unwrap();
+    sqlx::query(
+        "insert into es.events
+         select n.position, tenant_id, aggregate_type, 'n-' || n.nth, sequence, bucket, event_id, event_type,
+           event_version, recorded_at + make_interval(secs => n.seconds), command_id, correlation_id, causation_id, actor,
+           payload, metadata
+         from unnest($1::bigint[], $2::bigint[]) with ordinality n(position, seconds, nth),
+           (select * from es.events order by position desc limit 1) last",
+    )
+    .bind(positions)
+    .bind(seconds)
+    .execute(&mut owner)
+    .await
+    .unwrap();
+}
+
+/// What all who follow are told once the events are there, wherever they stand.
+async fn told_of(events: &[(i64, i64)]) -> FeedError {
+    let world = World::new().await;
+    let store = world.store().await;
+    for n in 0..5 {
+        store.append(append(&format!("s-{n}"))).await.unwrap();
+    }
+    let hub = hub_at(&world.database_url, false).await;
+    knows(&hub, Some(5)).await;
+    inject(&world, events).await;
+    hub.ring();
+    hub.grown(5).await;
+    knows(&hub, None).await;
+    let mut told = Vec::new();
+    for position in [0, 3, 5] {
+        let mut reader = Reader::after(hub.clone(), position);
+        told.push(reader.next(100).await.unwrap_err());
+        assert_eq!(reader.position(), position);
+    }
+    let texts: Vec<_> = told.iter().map(FeedError::to_string).collect();
+    assert!(texts.iter().all(|text| *text == texts[0]), "{texts:?}");
+    told.remove(0)
+}
+
+#[tokio::test]
+async fn a_gap_a_duplicate_and_a_swap_in_the_log_stop_all_who_follow_and_are_named() {
+    let gap = told_of(&[(6, 0), (8, 0)]).await;
+    assert!(
+        matches!(
+            gap,
+            FeedError::NotContiguous {
+                expected: 7,
+                found: 8,
+                ..
+            }
+        ),
+        "{gap}"
+    );
+    let duplicate = told_of(&[(6, 0), (6, 0)]).await;
+    assert!(
+        matches!(
+            duplicate,
+            FeedError::NotContiguous {
+                expected: 7,
+                found: 6,
+                ..
+            }
+        ),
+        "{duplicate}"
+    );
+    let swap = told_of(&[(6, 1), (7, 0)]).await;
+    assert!(
+        matches!(swap, FeedError::OutOfOrder { position: 7, .. }),
+        "{swap}"
+    );
+}
+
 /// Every position up to the last; the reader itself asserts that none is missing.
 async fn follow<L: event_store::Log>(mut reader: Reader<L>, limit: i64, to: i64) -> Vec<i64> {
     let mut seen = Vec::new();

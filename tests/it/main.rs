@@ -19,6 +19,7 @@ mod journey;
 mod lane_faults;
 mod metrics;
 mod model;
+mod old_transactions;
 mod part;
 mod partitions;
 mod projectors;
