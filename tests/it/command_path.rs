@@ -12,10 +12,9 @@ use domain::{
 use event_store::{Role, Store, Streams, TelemetryLog};
 use futures::future::join_all;
 use tests::World;
-use tests::proxy::{Proxy, split_address};
 use uuid::Uuid;
 
-use crate::support::{TENANT, append, stream, tag_key};
+use crate::support::{TENANT, tag_key};
 
 /// A process of the platform, as far as commands go.
 async fn commands(world: &World) -> Commands {
@@ -300,23 +299,6 @@ async fn a_repeat_that_overlaps_its_first_request_is_answered_with_its_result() 
 }
 
 #[tokio::test]
-async fn a_lane_does_not_append_to_another_incarnation_of_the_log() {
-    let world = World::new().await;
-    let store = world.store().await;
-    store.append(append("s")).await.unwrap();
-    sqlx::query("update es.log set incarnation = gen_random_uuid()")
-        .execute(&mut world.owner().await)
-        .await
-        .unwrap();
-    let refused = store.append(append("t")).await;
-    assert!(
-        matches!(refused, Err(event_store::AppendError::Unavailable(_))),
-        "{refused:?}"
-    );
-    assert_eq!(events(&world).await, 1);
-}
-
-#[tokio::test]
 async fn if_match_holds_against_the_head_and_not_the_cache() {
     let world = World::new().await;
     let (here, there) = (commands(&world).await, commands(&world).await);
@@ -460,73 +442,4 @@ async fn an_order_that_is_reported_twice_is_one_activity() {
         assert_eq!((again.aggregate_id, again.version), (first.aggregate_id, 1));
     }
     assert_eq!(events(&world).await, 2);
-}
-
-#[tokio::test]
-async fn reply_lost_after_the_commit_is_found_and_not_sent_again() {
-    let world = World::new().await;
-    let (store, proxy) = store_behind_proxy(&world).await;
-    store.append(append("warm")).await.unwrap();
-    proxy.swallow_next_reply();
-    let appended = store.append(append("s")).await.unwrap();
-    assert_eq!(proxy.broken(), 1, "the fault was injected");
-    assert_eq!((appended.version, appended.position), (1, 2));
-    assert_eq!(events(&world).await, 2);
-}
-
-#[tokio::test]
-async fn request_lost_before_the_commit_is_sent_again() {
-    let world = World::new().await;
-    let (store, proxy) = store_behind_proxy(&world).await;
-    store.append(append("warm")).await.unwrap();
-    proxy.cut_next_request();
-    let appended = store.append(append("s")).await.unwrap();
-    assert_eq!(proxy.broken(), 1, "the fault was injected");
-    assert_eq!((appended.version, appended.position), (1, 2));
-    assert_eq!(events(&world).await, 2);
-}
-
-#[tokio::test]
-async fn reply_lost_and_the_stream_moved_by_others_is_told_as_what_it_is() {
-    let world = World::new().await;
-    let (store, proxy) = store_behind_proxy(&world).await;
-    let others = world.store().await;
-    store.append(append("warm")).await.unwrap();
-    others.append(append("s")).await.unwrap();
-    proxy.cut_next_request();
-    let conflict = store.append(append("s")).await;
-    assert_eq!(proxy.broken(), 1, "the fault was injected");
-    assert!(
-        matches!(
-            conflict,
-            Err(event_store::AppendError::Conflict { actual: 1 })
-        ),
-        "{conflict:?}"
-    );
-}
-
-#[tokio::test]
-async fn database_gone_is_told_as_unavailable_and_nothing_is_there() {
-    let world = World::new().await;
-    let (_, keep) = store_behind_proxy(&world).await;
-    let (through, _) = split_address(&world.database_url);
-    let unreachable = through("127.0.0.1:1".parse().unwrap());
-    let streams = world.store().await.streams().clone();
-    let lane = event_store::connect_lane(&unreachable).unwrap();
-    let store = Store::open(lane, streams, tag_key()).await.unwrap();
-    let refused = store.append(append("s")).await;
-    assert!(
-        matches!(refused, Err(event_store::AppendError::Unavailable(_))),
-        "{refused:?}"
-    );
-    assert_eq!(store.streams().head(&stream("s")).await.unwrap(), None);
-    drop(keep);
-}
-
-async fn store_behind_proxy(world: &World) -> (Store, Proxy) {
-    let (through, server) = split_address(&world.database_url);
-    let proxy = Proxy::start(server).await.unwrap();
-    let streams = world.store().await.streams().clone();
-    let lane = event_store::connect_lane(&through(proxy.address)).unwrap();
-    (Store::open(lane, streams, tag_key()).await.unwrap(), proxy)
 }

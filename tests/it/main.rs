@@ -13,6 +13,7 @@ mod engines_down;
 mod faults;
 mod feed;
 mod golden_rows;
+mod halt;
 mod hub;
 mod import;
 mod journey;

@@ -73,30 +73,46 @@ impl Proxy {
         self.broken.load(Ordering::SeqCst)
     }
 
-    /// Cuts every connection.
-    pub fn cut(&self) {
-        self.weather.send_modify(|weather| weather.cut += 1);
+    /// Holds everything back until it goes on.
+    pub fn hold(&self) {
+        self.weather.send_modify(|weather| weather.stalled = true);
     }
 
-    /// Holds everything back for a while, and then lets it go on.
-    pub async fn stall(&self, lasts: Duration) {
-        self.weather.send_modify(|weather| weather.stalled = true);
-        tokio::time::sleep(lasts).await;
+    /// Lets go on what was held back.
+    pub fn go_on(&self) {
         self.weather.send_modify(|weather| weather.stalled = false);
     }
 
-    /// Loses every reply for a while, and then cuts every connection.
-    pub async fn swallow(&self, lasts: Duration) {
+    /// Loses every reply until the connections are cut.
+    pub fn lose_replies(&self) {
         self.weather
             .send_modify(|weather| weather.swallowing = true);
-        tokio::time::sleep(lasts).await;
+    }
+
+    /// Cuts every connection. Replies to new ones are lost no more.
+    pub fn cut(&self) {
         self.weather.send_modify(|weather| {
             weather.swallowing = false;
             weather.cut += 1;
         });
     }
 
-    /// Being armed breaks only what carries a statement: Parse or Bind in Postgres's protocol, not the pings of a pool.
+    /// Holds everything back for a while.
+    pub async fn stall(&self, lasts: Duration) {
+        self.hold();
+        tokio::time::sleep(lasts).await;
+        self.go_on();
+    }
+
+    /// Loses every reply for a while, and then cuts every connection.
+    pub async fn swallow(&self, lasts: Duration) {
+        self.lose_replies();
+        tokio::time::sleep(lasts).await;
+        self.cut();
+    }
+
+    /// Being armed breaks only what asks for something: Parse or Bind in Postgres's protocol and not the pings of a pool, a
+    /// command of Redis, a POST.
     async fn forward(self, mut client: TcpStream, mut server: TcpStream) {
         let (mut from_client, mut from_server) = ([0u8; 65536], [0u8; 65536]);
         // The statement of this connection whose reply is to be lost is on its way.
@@ -115,8 +131,8 @@ impl Proxy {
                 }
                 read = client.read(&mut from_client), if !now.stalled => {
                     let Ok(bytes @ 1..) = read else { return };
-                    let statement = matches!(from_client[0], b'P' | b'B');
-                    if statement && self.breaks(CUT_REQUEST) {
+                    let request = matches!(from_client[0], b'P' | b'B' | b'*');
+                    if request && self.breaks(CUT_REQUEST) {
                         return;
                     }
                     swallowing |= from_client[0] == b'B' && self.breaks(SWALLOW_REPLY);
