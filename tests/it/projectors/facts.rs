@@ -209,6 +209,12 @@ pub(crate) fn account() -> AccountId {
     AccountId::from(Uuid::now_v7())
 }
 
+/// An account, a site of its, and a notification there, for telemetry.
+pub(crate) fn clicked() -> (AccountId, SiteId, NotificationId) {
+    let (site, notification) = (Uuid::now_v7(), Uuid::now_v7());
+    (account(), site.into(), notification.into())
+}
+
 pub(crate) fn embed_key(site: SiteId) -> EmbedKey {
     EmbedKey::from_bytes(*site.as_uuid().as_bytes())
 }

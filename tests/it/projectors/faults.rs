@@ -1,102 +1,14 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use domain::NotificationId;
-use event_store::{
-    CheckpointError, EventLog, FeedError, Leases, Log as _, RecordedEvent, Role, Share, Worker,
-};
-use projections::runtime::{Batch, RunError, SinkError};
-use projections::sink::{Ledger, PgSink};
-use projections::site_list::SiteList;
-use projections::{CatchUpError, Projection, ProjectionState, Sink as _, Waited, site_list};
+use event_store::FeedError;
+use projections::runtime::{RunError, SinkError};
+use projections::{CatchUpError, Projection, ProjectionState, Waited, site_list};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::facts::{account, now};
-use super::world::{LEASE, World};
-
-/// Two workers that believe to hold the same shards: the first was taken for dead meanwhile.
-struct Rivals {
-    stale: PgSink<SiteList>,
-    stale_leases: Leases,
-    present: PgSink<SiteList>,
-    present_leases: Leases,
-    log: EventLog,
-}
-
-impl Rivals {
-    async fn new(world: &World) -> Self {
-        let pool = world.pool(Role::Projector);
-        let log = EventLog::open(pool.clone()).await.unwrap();
-        let sink = |worker: &Worker| {
-            let (pool, worker) = (pool.clone(), worker.clone());
-            let ledger = Ledger::new(pool, worker, Projection::SiteList, 1, log.incarnation());
-            PgSink::new(SiteList, ledger)
-        };
-        let [first, second] = ["first", "second"].map(|id| Worker::new(id, Share::Fair, LEASE));
-        let (mut stale, mut present) = (sink(&first), sink(&second));
-        // The first never says that it is alive.
-        let stale_leases = stale.resume().await.unwrap().leases;
-        second.beat(&pool).await.unwrap();
-        let present_leases = present.resume().await.unwrap().leases;
-        Self {
-            stale,
-            stale_leases,
-            present,
-            present_leases,
-            log,
-        }
-    }
-
-    async fn batch(&self, from: &Leases) -> Batch<Arc<RecordedEvent>> {
-        let records = self.log.read(0, 100).await.unwrap();
-        let records = records.into_iter().map(Arc::new).collect();
-        Batch::new(from.clone(), records).unwrap()
-    }
-}
-
-#[tokio::test]
-async fn a_stale_epoch_can_never_write_into_postgres() {
-    let world = World::new().await;
-    // Orders alone: nothing in this read model could collide.
-    let site = domain::SiteId::from(Uuid::now_v7());
-    world.order(account(), site, None, 1).await;
-    let mut it = Rivals::new(&world).await;
-    assert_eq!(it.stale_leases.iter().count(), 64);
-    assert_eq!(it.present_leases.iter().count(), 64);
-    // Neither before the other has written anything nor after.
-    for _ in 0..2 {
-        let batch = it.batch(&it.stale_leases).await;
-        let refused = it.stale.apply(batch).await;
-        assert!(is_fenced(&refused), "{refused:?}");
-        let batch = it.batch(&it.present_leases).await;
-        it.present_leases = batch.reached();
-        it.present.apply(batch).await.unwrap();
-        world.order(account(), site, None, 2).await;
-    }
-}
-
-#[tokio::test]
-async fn a_batch_that_follows_a_moved_checkpoint_is_fenced() {
-    let world = World::new().await;
-    let site = domain::SiteId::from(Uuid::now_v7());
-    world.order(account(), site, None, 1).await;
-    let mut it = Rivals::new(&world).await;
-    let (first, again) = (
-        it.batch(&it.present_leases).await,
-        it.batch(&it.present_leases).await,
-    );
-    it.present.apply(first).await.unwrap();
-    let refused = it.present.apply(again).await;
-    assert!(is_fenced(&refused), "{refused:?}");
-}
-
-fn is_fenced(outcome: &Result<(), SinkError>) -> bool {
-    matches!(
-        outcome,
-        Err(SinkError::Checkpoint(CheckpointError::Fenced { .. }))
-    )
-}
+use super::world::World;
 
 #[tokio::test]
 async fn a_log_of_another_incarnation_stops_every_projection() {

@@ -3,7 +3,9 @@
 mod crashes;
 mod event_stream;
 mod facts;
+mod fault_points;
 mod faults;
+mod fencing;
 mod leases;
 mod lists;
 mod parking;
@@ -12,5 +14,6 @@ mod proof_feed;
 mod rebuild;
 mod rebuild_parked;
 mod rebuild_whatever;
+mod sinks;
 mod telemetry;
 pub(crate) mod world;

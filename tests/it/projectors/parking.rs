@@ -245,25 +245,6 @@ async fn an_operator_lists_shows_retries_and_discards() {
     assert!(all.contains("discarded"), "{all}");
 }
 
-async fn counted(world: &World, site: SiteId, shown: NotificationId) -> u64 {
-    let counters = world.reads.counters(site, now()).await.unwrap().value;
-    counters
-        .total
-        .get(&shown)
-        .and_then(|kinds| kinds.get("click"))
-        .copied()
-        .unwrap_or(0)
-}
-
-async fn stored(world: &World) -> (u64, u64) {
-    world
-        .clickhouse()
-        .query("select count(), uniqExact(position) from telemetry")
-        .fetch_one()
-        .await
-        .unwrap()
-}
-
 #[tokio::test]
 async fn poison_among_telemetry_holds_back_its_site_in_redis_and_clickhouse_and_then_counts_once() {
     let world = World::new().await;
@@ -281,14 +262,14 @@ async fn poison_among_telemetry_holds_back_its_site_in_redis_and_clickhouse_and_
         .collect((account, good, shown), "click", now(), 70)
         .await;
     world.catch_up().await;
-    assert_eq!(counted(&world, bad, shown).await, 100);
-    assert_eq!(counted(&world, good, shown).await, 70);
-    assert_eq!(stored(&world).await, (170, 170));
+    assert_eq!(world.clicks((account, bad, shown)).await, 100);
+    assert_eq!(world.clicks((account, good, shown)).await, 70);
+    assert_eq!(world.facts().await, (170, 170));
     world
         .collect((account, bad, shown), "click", now(), 1)
         .await;
     world.catch_up().await;
-    assert_eq!(stored(&world).await, (170, 170));
+    assert_eq!(world.facts().await, (170, 170));
 
     // A crash at the worst moment: what waited is written, and this could not be noted.
     let mut owner = world.owner().await;
@@ -310,8 +291,8 @@ async fn poison_among_telemetry_holds_back_its_site_in_redis_and_clickhouse_and_
         .collect((account, bad, shown), "click", now(), 5)
         .await;
     world.another_process().await.catch_up_all().await.unwrap();
-    assert_eq!(counted(&world, bad, shown).await, 116);
-    assert_eq!(stored(&world).await, (186, 186));
+    assert_eq!(world.clicks((account, bad, shown)).await, 116);
+    assert_eq!(world.facts().await, (186, 186));
     assert_eq!(rows(&world, "es.parked_keys").await, 0);
     assert_eq!(rows(&world, "es.intents").await, 0);
 
@@ -321,7 +302,7 @@ async fn poison_among_telemetry_holds_back_its_site_in_redis_and_clickhouse_and_
         .collect((account, bad, shown), "click", now(), 3)
         .await;
     world.catch_up().await;
-    assert_eq!(counted(&world, bad, shown).await, 116);
+    assert_eq!(world.clicks((account, bad, shown)).await, 116);
     for name in ["telemetry_counters", "telemetry_facts"] {
         letters
             .discard(name, again, "operator:1", "again")
@@ -329,8 +310,8 @@ async fn poison_among_telemetry_holds_back_its_site_in_redis_and_clickhouse_and_
             .unwrap();
     }
     world.catch_up().await;
-    assert_eq!(counted(&world, bad, shown).await, 119);
-    assert_eq!(stored(&world).await, (189, 189));
+    assert_eq!(world.clicks((account, bad, shown)).await, 119);
+    assert_eq!(world.facts().await, (189, 189));
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! A world with its logs open for writing and its projections ready to be driven.
 
+use domain::{AccountId, NotificationId, SiteId};
 use event_store::{Role, Store, TelemetryLane};
 use projections::{Config, Projections, Reads};
+use proofline::config::Connections;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::facts::now;
 use crate::served::connections;
 
 /// Short, so that nobody waits long for the work of a worker that is gone.
@@ -67,11 +70,36 @@ impl World {
         self.world.pool(role)
     }
 
-    pub(crate) fn clickhouse(&self) -> clickhouse::Client {
+    pub(crate) fn connections(&self) -> Connections {
         connections(&self.world)
+    }
+
+    pub(crate) fn clickhouse(&self) -> clickhouse::Client {
+        self.connections()
             .clickhouse()
             .unwrap()
             .with_database(&self.name)
+    }
+
+    /// Clicks in all, as the counters tell them.
+    pub(crate) async fn clicks(
+        &self,
+        (_, site, notification): (AccountId, SiteId, NotificationId),
+    ) -> u64 {
+        let counters = self.reads.counters(site, now()).await.unwrap().value;
+        let kinds = counters.total.get(&notification);
+        kinds
+            .and_then(|kinds| kinds.get("click").copied())
+            .unwrap_or(0)
+    }
+
+    /// Rows of telemetry in ClickHouse, and how many different positions they have.
+    pub(crate) async fn facts(&self) -> (u64, u64) {
+        self.clickhouse()
+            .query("select count(), uniqExact(position) from telemetry")
+            .fetch_one()
+            .await
+            .unwrap()
     }
 }
 
