@@ -1,6 +1,8 @@
 //! Group commit across callers: what arrives while a call is in flight goes together with the next.
 //!
-//! A caller alone is served at once; completion of a call, and nothing else, triggers the next. There is no timer.
+//! A caller alone is served at once. While a call is in flight, the next follows once half of those wait who were there
+//! lately: two large calls in turn keep the database busy, where many small ones would each pay for a statement and a
+//! flush. Where so many do not come, completion of a call triggers the next. There is no timer.
 //! Parties (tenants) take turns item by item, so that one with a backlog delays nobody else by more than its turn.
 
 mod queue;
@@ -16,6 +18,9 @@ use uuid::Uuid;
 
 use queue::Queue;
 use room::{Room, Share};
+
+/// Over about so many calls a lane forgets how many callers there were.
+const CROWD_CALLS: usize = 32;
 
 /// What a lane does with a batch.
 pub(crate) trait Flush: Send + Sync + 'static {
@@ -133,15 +138,20 @@ async fn run<F: Flush>(
 ) {
     let mut waiting = Queue::new();
     let mut calls = JoinSet::new();
+    let (mut last, mut crowd) = (0, 0_usize);
     let mut open = true;
     while open || !waiting.is_empty() || !calls.is_empty() {
         while let Ok(item) = received.try_recv() {
             waiting.push(item);
         }
-        while calls.len() < limits.calls_max && !waiting.is_empty() {
+        while !waiting.is_empty()
+            && (calls.is_empty() || calls.len() < limits.calls_max && 2 * waiting.len() >= crowd)
+        {
+            let in_flight = if calls.is_empty() { 0 } else { last };
+            crowd = (crowd - crowd.div_ceil(CROWD_CALLS)).max(waiting.len() + in_flight);
             let batch = waiting.take_batch(limits);
-            metrics::histogram!("proofline_lane_batch_items", "lane" => name)
-                .record(batch.len() as f64);
+            last = batch.len();
+            metrics::histogram!("proofline_lane_batch_items", "lane" => name).record(last as f64);
             calls.spawn(call(flush.clone(), batch));
         }
         metrics::gauge!("proofline_lane_waiting_items", "lane" => name).set(waiting.len() as f64);

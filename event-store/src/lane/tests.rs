@@ -121,6 +121,34 @@ async fn settle() {
 }
 
 #[tokio::test]
+async fn a_second_call_follows_once_half_of_those_wait_who_were_there_lately() {
+    let it = fixture(Limits {
+        calls_max: 2,
+        ..limits()
+    });
+    let mut replies = vec![it.submit(1).await, it.submit(2).await];
+    it.started(2).await;
+    for item in [3, 4, 5] {
+        replies.push(it.submit(item).await);
+    }
+    it.gate.add_permits(1);
+    it.started(3).await;
+    it.gate.add_permits(1);
+    settle().await;
+    // Three are in flight, and four were there.
+    replies.push(it.submit(6).await);
+    assert_eq!(it.started.load(Ordering::SeqCst), 3);
+    replies.push(it.submit(7).await);
+    it.started(4).await;
+    it.gate.add_permits(10);
+    for reply in replies {
+        reply.await.unwrap().unwrap();
+    }
+    let calls = it.calls.lock().unwrap();
+    assert_eq!(*calls, [vec![1], vec![2], vec![3, 4, 5], vec![6, 7]]);
+}
+
+#[tokio::test]
 async fn one_alone_goes_at_once_and_the_rest_together() {
     let calls = fixture(limits()).after(1, &[2, 3, 4]).await;
     assert_eq!(calls, [vec![1], vec![2, 3, 4]]);
