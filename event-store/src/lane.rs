@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use queue::Queue;
@@ -79,6 +81,9 @@ struct Waiting<F: Flush> {
     item: F::Item,
     weight: usize,
     reply: oneshot::Sender<F::Reply>,
+    since: Instant,
+    /// The caller's.
+    span: Span,
     /// Given back when the item has been answered.
     share: Share,
 }
@@ -123,6 +128,8 @@ impl<F: Flush> Lane<F> {
             item,
             weight,
             reply,
+            since: Instant::now(),
+            span: Span::current(),
             share,
         };
         self.incoming.send(waiting).map_err(|_| LaneError::Ended)?;
@@ -152,7 +159,7 @@ async fn run<F: Flush>(
             let batch = waiting.take_batch(limits);
             last = batch.len();
             metrics::histogram!("proofline_lane_batch_items", "lane" => name).record(last as f64);
-            calls.spawn(call(flush.clone(), batch));
+            calls.spawn(call(name, flush.clone(), batch));
         }
         metrics::gauge!("proofline_lane_waiting_items", "lane" => name).set(waiting.len() as f64);
         tokio::select! {
@@ -161,22 +168,42 @@ async fn run<F: Flush>(
                 None => open = false,
             },
             Some(done) = calls.join_next(), if !calls.is_empty() => if let Err(panic) = done {
-                tracing::error!(lane = name, error = %panic, "a call of the lane panicked; its callers get no reply");
+                tracing::error!(lane.name = name, error = %panic, "a call of the lane panicked; its callers get no reply");
             },
         }
     }
 }
 
-async fn call<F: Flush>(flush: Arc<F>, batch: Vec<Waiting<F>>) {
+async fn call<F: Flush>(name: &'static str, flush: Arc<F>, batch: Vec<Waiting<F>>) {
+    let (began, span) = (Instant::now(), flush_span(name, &batch));
     let (items, callers): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .map(|waiting| (waiting.item, (waiting.reply, waiting.share)))
         .unzip();
-    for (result, (reply, share)) in flush.flush(items).await.into_iter().zip(callers) {
+    let results = flush.flush(items).instrument(span).await;
+    metrics::histogram!("proofline_lane_call_duration_seconds", "lane" => name)
+        .record(began.elapsed().as_secs_f64());
+    for (result, (reply, share)) in results.into_iter().zip(callers) {
         drop(share);
         // A caller that has gone away needs no reply; what was flushed stays flushed.
         let _ = reply.send(result);
     }
+}
+
+/// A part of the first caller's trace, with links to those of the others, whom it serves as well.
+fn flush_span<F: Flush>(name: &'static str, batch: &[Waiting<F>]) -> Span {
+    for waiting in batch {
+        let wait_ms = waiting.since.elapsed().as_secs_f64() * 1_000.0;
+        waiting.span.record("lane.wait_ms", wait_ms);
+    }
+    let first = batch.first().and_then(|waiting| waiting.span.id());
+    // Traces know no other whole numbers than these.
+    let items = batch.len() as i64;
+    let span = tracing::debug_span!(parent: first, "flush", lane.name = name, batch.items = items);
+    for waiting in batch.iter().skip(1) {
+        span.follows_from(waiting.span.id());
+    }
+    span
 }
 
 #[cfg(test)]

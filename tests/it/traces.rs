@@ -197,6 +197,10 @@ async fn a_registration_is_one_trace_from_the_caller_through_the_lane_to_every_p
 
     let append = of_trace("append");
     assert_eq!(append.span.parent_span_id, command.span.span_id);
+    assert_ne!(append.attribute("lane.wait_ms"), Value::Null);
+    let flush = of_trace("flush");
+    assert_eq!(flush.span.parent_span_id, append.span.span_id);
+    assert_eq!(flush.attribute("lane.name"), "append");
 
     // Each projector of the domain log points to the trace from a trace of its own.
     let batches: Vec<_> = sent

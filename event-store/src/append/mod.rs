@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tracing::Instrument as _;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::lane::{Access, Flush, Lane, LaneError, Limits};
@@ -138,7 +139,7 @@ pub(crate) async fn append(
     append: Append,
 ) -> Result<Appended, AppendError> {
     let started = std::time::Instant::now();
-    let span = tracing::debug_span!("append");
+    let span = tracing::debug_span!("append", lane.wait_ms = Empty);
     let result = lane
         .submit(Sealed::new(append, tags))
         .instrument(span)
