@@ -17,8 +17,9 @@ use crate::call::{Call, ClientKey};
 use crate::error::CommandError;
 use crate::snapshots::Kept;
 
-/// How often a command is decided before its caller is told that others keep changing the aggregate.
-const DECISIONS_MAX: usize = 16;
+/// How often a command is decided before its caller is told that others keep changing the aggregate. Within a process
+/// commands take turns; against another process each decision is won by chance, and chance has runs on a busy machine.
+const DECISIONS_MAX: usize = 64;
 const TURNS: usize = 64;
 
 /// What a command answers with, when it is done and durable.
