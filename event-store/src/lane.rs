@@ -2,7 +2,8 @@
 //!
 //! A caller alone is served at once. While a call is in flight, the next follows once half of those wait who were there
 //! lately: two large calls in turn keep the database busy, where many small ones would each pay for a statement and a
-//! flush. Where so many do not come, completion of a call triggers the next. There is no timer.
+//! flush. Where so many do not come, completion of a call triggers the next; a call that takes unusually long holds
+//! nobody back. No call waits for a timer where none is in flight.
 //! Parties (tenants) take turns item by item, so that one with a backlog delays nobody else by more than its turn.
 
 mod queue;
@@ -11,10 +12,11 @@ mod room;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
@@ -23,6 +25,9 @@ use room::{Room, Share};
 
 /// Over about so many calls a lane forgets how many callers there were.
 const CROWD_CALLS: usize = 32;
+
+/// After this a call in flight takes unusually long.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What a lane does with a batch.
 pub(crate) trait Flush: Send + Sync + 'static {
@@ -109,10 +114,11 @@ impl<F: Flush> Clone for Lane<F> {
 impl<F: Flush> Lane<F> {
     pub(crate) fn start(name: &'static str, flush: F, limits: Limits) -> Self {
         let (incoming, received) = mpsc::unbounded_channel();
-        tokio::spawn(run(name, Arc::new(flush), received, limits));
+        let room = Arc::new(Room::new(limits));
+        tokio::spawn(run(name, Arc::new(flush), received, room.clone(), limits));
         Self {
             incoming,
-            room: Arc::new(Room::new(limits)),
+            room,
             name,
         }
     }
@@ -141,24 +147,29 @@ async fn run<F: Flush>(
     name: &'static str,
     flush: Arc<F>,
     mut received: mpsc::UnboundedReceiver<Waiting<F>>,
+    room: Arc<Room>,
     limits: Limits,
 ) {
     let mut waiting = Queue::new();
     let mut calls = JoinSet::new();
-    let (mut last, mut crowd) = (0, 0_usize);
+    let mut crowd: usize = 0;
+    let (mut started, mut is_cut) = (Instant::now(), false);
     let mut open = true;
     while open || !waiting.is_empty() || !calls.is_empty() {
         while let Ok(item) = received.try_recv() {
             waiting.push(item);
         }
         while !waiting.is_empty()
-            && (calls.is_empty() || calls.len() < limits.calls_max && 2 * waiting.len() >= crowd)
+            && (calls.is_empty()
+                || calls.len() < limits.calls_max
+                    && (is_cut || 2 * waiting.len() >= crowd || started.elapsed() >= PATIENCE))
         {
-            let in_flight = if calls.is_empty() { 0 } else { last };
-            crowd = (crowd - crowd.div_ceil(CROWD_CALLS)).max(waiting.len() + in_flight);
+            crowd = (crowd - crowd.div_ceil(CROWD_CALLS)).max(room.items());
             let batch = waiting.take_batch(limits);
-            last = batch.len();
-            metrics::histogram!("proofline_lane_batch_items", "lane" => name).record(last as f64);
+            // What did not fit need not wait for more.
+            (started, is_cut) = (Instant::now(), !waiting.is_empty());
+            metrics::histogram!("proofline_lane_batch_items", "lane" => name)
+                .record(batch.len() as f64);
             calls.spawn(call(name, flush.clone(), batch));
         }
         metrics::gauge!("proofline_lane_waiting_items", "lane" => name).set(waiting.len() as f64);
@@ -170,6 +181,8 @@ async fn run<F: Flush>(
             Some(done) = calls.join_next(), if !calls.is_empty() => if let Err(panic) = done {
                 tracing::error!(lane.name = name, error = %panic, "a call of the lane panicked; its callers get no reply");
             },
+            () = sleep_until(started + PATIENCE),
+                if !waiting.is_empty() && calls.len() < limits.calls_max => {}
         }
     }
 }

@@ -163,7 +163,7 @@ impl Checkpoints {
 
     /// Parks a key from `position` on, by whoever holds its shard. A key that is parked from before it already, and failed
     /// again, stays where it is and asks for no further try. Committed before the sink's checkpoint moves over the position.
-    /// An event that was discarded meanwhile parks nothing.
+    /// An event that was discarded meanwhile parks nothing. Answers whether the key is parked.
     pub async fn park(
         &self,
         pool: &PgPool,
@@ -172,7 +172,7 @@ impl Checkpoints {
         position: i64,
         error: &str,
         attempts: u32,
-    ) -> Result<(), CheckpointError> {
+    ) -> Result<bool, CheckpointError> {
         let failed = |source| self.parking(source);
         let mut tx = pool.begin().await.map_err(failed)?;
         self.hold(&mut tx, lease).await?;
@@ -187,7 +187,7 @@ impl Checkpoints {
         .await
         .map_err(failed)?;
         if is_discarded {
-            return Ok(());
+            return Ok(false);
         }
         sqlx::query!(
             "insert into es.parked_keys as k (name, version, bucket, position_from) values ($1, $2, $3, $4)
@@ -216,7 +216,8 @@ impl Checkpoints {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-        tx.commit().await.map_err(failed)
+        tx.commit().await.map_err(failed)?;
+        Ok(true)
     }
 
     /// Moves a key over what was written of it: part of the transaction that writes the rows, where there is one.

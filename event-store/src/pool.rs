@@ -1,13 +1,15 @@
 //! Connections to Postgres, each as a runtime role that owns nothing.
 
 use std::str::FromStr as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgConnection, PgPool, Postgres};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// The runtime roles. Stored in the database; never rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,11 @@ pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(35);
 
 /// Calls of a lane in flight: two, so that one is parsed while the other waits for the disk.
 pub(crate) const CALLS_MAX: usize = 2;
+/// Of a lane: one more, to find out about lost replies.
+const CONNECTIONS: usize = CALLS_MAX + 1;
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(2);
+/// After this a connection goes by its pool again, which knows how old it may become.
+const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// What a call that was not answered in time is: its outcome is not known. The connection must not go back to its pool.
 pub(crate) fn not_answered(connection: PoolConnection<Postgres>) -> sqlx::Error {
@@ -43,45 +50,63 @@ pub(crate) fn not_answered(connection: PoolConnection<Postgres>) -> sqlx::Error 
 }
 
 /// The connections of a lane's calls. A pool tries every connection that comes back to it, which would be a round trip for
-/// each call; those of calls that went well are kept here instead.
+/// each call; those of calls that went well are kept here for a minute instead.
 pub(crate) struct Calls {
     pool: PgPool,
-    kept: Mutex<Vec<PoolConnection<Postgres>>>,
+    /// One for each connection of the pool: nobody waits for the pool while a connection is kept.
+    turns: Arc<Semaphore>,
+    kept: Mutex<Vec<(PoolConnection<Postgres>, Instant)>>,
+}
+
+/// A connection for one call. Dropped, it goes back to the pool.
+pub(crate) struct Lent {
+    pub(crate) connection: PoolConnection<Postgres>,
+    /// When the pool gave it.
+    since: Instant,
+    turn: OwnedSemaphorePermit,
 }
 
 impl Calls {
     pub(crate) fn new(pool: PgPool) -> Self {
         Self {
             pool,
+            turns: Arc::new(Semaphore::new(CONNECTIONS)),
             kept: Mutex::default(),
         }
     }
 
-    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    pub(crate) async fn acquire(&self) -> Result<Lent, sqlx::Error> {
+        let turn = timeout(ACQUIRE_WITHIN, self.turns.clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
         let kept = self.kept().pop();
-        match kept {
-            Some(connection) => Ok(connection),
-            None => self.pool.acquire().await,
-        }
+        let young = kept.filter(|(_, since)| since.elapsed() < KEPT_FOR);
+        let (connection, since) = match young {
+            Some(kept) => kept,
+            None => (self.pool.acquire().await?, Instant::now()),
+        };
+        Ok(Lent {
+            connection,
+            since,
+            turn,
+        })
     }
 
-    /// Takes back the connection of a call that was answered. The pool always has one more to give.
-    pub(crate) fn keep(&self, connection: PoolConnection<Postgres>) {
-        let mut kept = self.kept();
-        if kept.len() < CALLS_MAX {
-            kept.push(connection);
-        }
+    /// Takes back the connection of a call that was answered.
+    pub(crate) fn keep(&self, lent: Lent) {
+        self.kept().push((lent.connection, lent.since));
+        drop(lent.turn);
     }
 
     /// Gives up all that are kept: where one has broken, the others are likely to.
     pub(crate) fn give_up(&self) {
         let given_up = mem::take(&mut *self.kept());
-        for connection in given_up {
+        for (connection, _) in given_up {
             drop(connection.detach());
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<PoolConnection<Postgres>>> {
+    fn kept(&self) -> MutexGuard<'_, Vec<(PoolConnection<Postgres>, Instant)>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -90,7 +115,7 @@ impl Calls {
 /// connection is not tried before it is used; a lane finds out by itself what became of a call. What each new connection
 /// leads to is looked at first: it may be another cluster than the last one.
 pub fn connect_lane(url: &str) -> Result<PgPool, sqlx::Error> {
-    Ok(options(CALLS_MAX as u32 + 1)
+    Ok(options(CONNECTIONS as u32)
         .test_before_acquire(false)
         .after_connect(|connection, _| Box::pin(recognise_cluster(connection)))
         .connect_lazy_with(session(url, Role::Writer)?))
@@ -119,7 +144,7 @@ pub fn connect(url: &str, role: Role, connections_max: u32) -> Result<PgPool, sq
 fn options(connections_max: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections_max)
-        .acquire_timeout(Duration::from_secs(2))
+        .acquire_timeout(ACQUIRE_WITHIN)
 }
 
 fn session(url: &str, role: Role) -> Result<PgConnectOptions, sqlx::Error> {

@@ -1,12 +1,12 @@
 -- Writes a new version down, under a number that no version of the projection has. Where $3, the keys that wait in the
--- served version $4 wait in the new one too.
+-- served version $4 wait in the new one too, or are tried again in both.
 with announced as (
   insert into es.projection_versions (name, version, revision, phase)
   select $1, max(version) + 1, $2, 'building' from es.projection_versions where name = $1
   returning name, version
 ), parked as (
-  insert into es.parked_keys (name, version, bucket, position_from)
-  select name, announced.version, k.bucket, k.position_from
+  insert into es.parked_keys (name, version, bucket, position_from, retry)
+  select name, announced.version, k.bucket, k.position_from, k.retry
   from announced join es.parked_keys k using (name)
   where $3 and k.version = $4
 ), letters as (

@@ -131,8 +131,8 @@ impl AppendFlush {
     /// The command's last event, if it is in the log.
     async fn find(&self, item: &Sealed) -> Result<Option<Appended>, sqlx::Error> {
         let version = item.expected + item.events.len() as i64;
-        let mut connection = self.calls.acquire().await?;
-        let row = sqlx::query!(
+        let mut lent = self.calls.acquire().await?;
+        let found = sqlx::query!(
             "select position from es.events
              where aggregate_type = $1 and aggregate_id = $2 and sequence = $3 and command_id = $4 and tenant_id = $5",
             item.stream.aggregate_type,
@@ -141,9 +141,12 @@ impl AppendFlush {
             item.origin.command_id,
             item.tenant
         )
-        .fetch_optional(&mut *connection)
-        .await?;
-        self.calls.keep(connection);
+        .fetch_optional(&mut *lent.connection);
+        let row = match timeout(ANSWER_WITHIN, found).await {
+            Ok(found) => found?,
+            Err(_) => return Err(not_answered(lent.connection)),
+        };
+        self.calls.keep(lent);
         Ok(row.map(|row| Appended {
             aggregate_id: item.stream.aggregate_id.clone(),
             version,
@@ -154,27 +157,27 @@ impl AppendFlush {
 
     /// One statement, one lock hold, one fsync.
     async fn call(&self, items: &[Sealed]) -> Result<Vec<Outcome>, sqlx::Error> {
-        let mut connection = self.calls.acquire().await?;
+        let mut lent = self.calls.acquire().await?;
         fault::point("before_lock");
         let called = async {
             match items {
                 [item] if item.is_plain() => {
-                    let row = self.append_one(&mut connection, item).await?;
+                    let row = self.append_one(&mut lent.connection, item).await?;
                     Ok(vec![outcome(row)])
                 }
                 _ => {
-                    let rows = self.append_many(&mut connection, items).await?;
+                    let rows = self.append_many(&mut lent.connection, items).await?;
                     Ok(rows.into_iter().map(outcome).collect())
                 }
             }
         };
         match timeout(ANSWER_WITHIN, called).await {
             Ok(Ok(outcomes)) => {
-                self.calls.keep(connection);
+                self.calls.keep(lent);
                 Ok(outcomes)
             }
             Ok(failed) => failed,
-            Err(_) => Err(not_answered(connection)),
+            Err(_) => Err(not_answered(lent.connection)),
         }
     }
 

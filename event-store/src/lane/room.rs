@@ -52,6 +52,11 @@ impl Room {
         }
     }
 
+    /// How many items wait or are in flight.
+    pub(super) fn items(&self) -> usize {
+        self.held().all.items
+    }
+
     /// One that is heavier than all that its party may hold takes all of that.
     pub(super) fn take(self: &Arc<Self>, party: Uuid, weight: usize) -> Option<Share> {
         let load = Load {

@@ -120,7 +120,7 @@ async fn settle() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_second_call_follows_once_half_of_those_wait_who_were_there_lately() {
     let it = fixture(Limits {
         calls_max: 2,
@@ -140,12 +140,20 @@ async fn a_second_call_follows_once_half_of_those_wait_who_were_there_lately() {
     assert_eq!(it.started.load(Ordering::SeqCst), 3);
     replies.push(it.submit(7).await);
     it.started(4).await;
+    it.gate.add_permits(1);
+    settle().await;
+    // Whoever is alone beside a call that takes long does not wait for company.
+    replies.push(it.submit(8).await);
+    assert_eq!(it.started.load(Ordering::SeqCst), 4);
+    tokio::time::advance(PATIENCE).await;
+    it.started(5).await;
     it.gate.add_permits(10);
     for reply in replies {
         reply.await.unwrap().unwrap();
     }
     let calls = it.calls.lock().unwrap();
-    assert_eq!(*calls, [vec![1], vec![2], vec![3, 4, 5], vec![6, 7]]);
+    let expected = [vec![1], vec![2], vec![3, 4, 5], vec![6, 7], vec![8]];
+    assert_eq!(*calls, expected);
 }
 
 #[tokio::test]

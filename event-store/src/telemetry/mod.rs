@@ -156,7 +156,7 @@ impl CollectFlush {
             .iter()
             .map(|event| event.payload.to_string())
             .collect();
-        let mut connection = self.calls.acquire().await?;
+        let mut lent = self.calls.acquire().await?;
         let called = sqlx::query!(
             r#"select accepted as "accepted!", head as "head!" from es.collect($1, $2, $3, $4, $5, $6, $7, $8)"#,
             self.incarnation,
@@ -168,12 +168,12 @@ impl CollectFlush {
             &occurred,
             &payloads
         )
-        .fetch_one(&mut *connection);
+        .fetch_one(&mut *lent.connection);
         let Ok(row) = timeout(ANSWER_WITHIN, called).await else {
-            return Err(not_answered(connection));
+            return Err(not_answered(lent.connection));
         };
         let row = row?;
-        self.calls.keep(connection);
+        self.calls.keep(lent);
         let mut fresh = vec![false; events.len()];
         for ordinal in row.accepted {
             fresh[ordinal as usize - 1] = true;

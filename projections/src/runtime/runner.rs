@@ -255,17 +255,24 @@ impl<L: Log, S: Sink<L::Record>> Runner<L, S> {
         attempts >= POISON_ATTEMPTS
     }
 
-    /// Parks the event's key. Answers whether this is done; where not, it comes again.
+    /// Parks the event's key, unless the event was discarded meanwhile. Answers whether the rest can go on; where not, it
+    /// comes again.
     async fn park(&mut self, place: Place, error: &RunError) -> bool {
         let (Some(ledger), Some(lease)) = (self.sink.ledger(), self.held.of(place.bucket)) else {
             return false;
         };
         let text = chain(error);
-        if let Err(error) = ledger.park(lease, place, &text, POISON_ATTEMPTS).await {
-            tracing::warn!(error = chain(&error), "could not park a key");
-            return false;
-        }
+        let is_parked = match ledger.park(lease, place, &text, POISON_ATTEMPTS).await {
+            Ok(is_parked) => is_parked,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "could not park a key");
+                return false;
+            }
+        };
         self.failing = None;
+        if !is_parked {
+            return true;
+        }
         let (name, version) = self.sink.identity();
         tracing::error!(
             projector.name = name,

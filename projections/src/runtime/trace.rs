@@ -12,15 +12,15 @@ use super::batch::Batch;
 
 /// A batch may hold thousands of events.
 const LINKS_MAX: usize = 32;
+const LOOKED_AT_MAX: usize = 256;
 
-/// Links the span to the traces that appended the batch's first events, each with the event's position and shard. Costs
-/// nothing where no traces are sent.
+/// Links the span to the traces that appended the batch's first events, each with the event's position and shard.
 pub(super) fn link<R: Positioned>(span: &Span, batch: &Batch<R>) {
     if span.is_disabled() {
         return;
     }
     let mut linked = HashSet::new();
-    for record in batch.pending() {
+    for record in batch.pending().take(LOOKED_AT_MAX) {
         let Some(context) = record.traceparent().as_deref().and_then(parse) else {
             continue;
         };

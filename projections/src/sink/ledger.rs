@@ -74,7 +74,7 @@ impl Ledger {
         place: Place,
         error: &str,
         attempts: u32,
-    ) -> Result<(), CheckpointError> {
+    ) -> Result<bool, CheckpointError> {
         let Place { position, bucket } = place;
         self.checkpoints
             .park(&self.pool, lease, bucket, position, error, attempts)
