@@ -135,39 +135,29 @@ impl Executor {
         A::Error: DomainError,
     {
         let target = Target::new::<A>(call, owner, id, claim);
-        let run = self.run_new::<A>(call, &target, command);
-        run.instrument(target.span()).await
-    }
-
-    async fn run_new<A>(
-        &self,
-        call: &Call,
-        target: &Target,
-        command: A::Command,
-    ) -> Result<Committed, CommandError>
-    where
-        A: Kept<Services = ()> + Clone + 'static,
-        A::Command: Clone + Send + Sync,
-        A::Event: 'static,
-        A::Error: DomainError,
-    {
-        let cached = self
-            .cache
-            .get::<A>(target.tenant, &target.stream.aggregate_id);
-        if cached.is_none() {
-            let absent = Current {
-                loaded: Arc::new(Loaded::<A>::absent()),
-                fresh: false,
-            };
-            match self.attempt_on(call, target, command.clone(), absent).await {
-                Ok(Attempt::Done(committed)) => return Ok(committed),
-                Ok(Attempt::Again | Attempt::Denied(_)) => {}
-                // Not to be sent, because a value is refused: the command may have been done when it was not.
-                Err(CommandError::Internal(_)) => {}
-                Err(error) => return Err(error),
+        let run = async {
+            let cached = self
+                .cache
+                .get::<A>(target.tenant, &target.stream.aggregate_id);
+            if cached.is_none() {
+                let absent = Current {
+                    loaded: Arc::new(Loaded::<A>::absent()),
+                    fresh: false,
+                };
+                match self
+                    .attempt_on(call, &target, command.clone(), absent)
+                    .await
+                {
+                    Ok(Attempt::Done(committed)) => return Ok(committed),
+                    Ok(Attempt::Again | Attempt::Denied(_)) => {}
+                    // Not to be sent, because a value is refused: the command may have been done when it was not.
+                    Err(CommandError::Internal(_)) => {}
+                    Err(error) => return Err(error),
+                }
             }
-        }
-        self.run::<A>(call, target, command).await
+            self.run::<A>(call, &target, command).await
+        };
+        run.instrument(target.span()).await
     }
 
     async fn run<A>(

@@ -6,6 +6,7 @@
 
 mod append;
 mod bucket;
+mod calls;
 mod checkpoint;
 mod cqrs;
 pub mod fault;

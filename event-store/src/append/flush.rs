@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use sqlx::{PgConnection, PgPool};
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::sealed::{Sealed, SealedEvent};
 use super::{AppendError, Appended};
+use crate::calls::{Calls, Failure, failure};
 use crate::fault;
-use crate::pool::{ANSWER_WITHIN, Calls, not_answered};
 
 /// How often a lost connection is followed up before the caller is told, and the pause before each further try.
 const RESOLVE_ATTEMPTS: u32 = 4;
@@ -25,18 +24,6 @@ pub(crate) struct AppendFlush {
 }
 
 type Outcome = Result<Appended, AppendError>;
-
-/// What a failed call says about its commands.
-pub(crate) enum Failure {
-    /// The connection broke: they may have been appended.
-    Lost,
-    /// One of them holds a value that the database refuses: none was appended.
-    Data,
-    /// No connection could be had: nothing was sent.
-    Unreachable,
-    /// None was appended, and it was nobody's fault.
-    Refused,
-}
 
 impl AppendFlush {
     pub(super) fn new(pool: PgPool, incarnation: Uuid) -> Self {
@@ -61,7 +48,6 @@ impl AppendFlush {
                 }
                 Err(error) => match failure(&error) {
                     Failure::Lost => {
-                        self.calls.give_up();
                         tracing::warn!(error = %error, commands = batch.len(), "lost the connection while appending");
                         let resolved = join_all(batch.iter().map(|item| self.resolve(item))).await;
                         for (slot, result) in outcomes[range].iter_mut().zip(resolved) {
@@ -131,22 +117,20 @@ impl AppendFlush {
     /// The command's last event, if it is in the log.
     async fn find(&self, item: &Sealed) -> Result<Option<Appended>, sqlx::Error> {
         let version = item.expected + item.events.len() as i64;
-        let mut lent = self.calls.acquire().await?;
-        let found = sqlx::query!(
-            "select position from es.events
-             where aggregate_type = $1 and aggregate_id = $2 and sequence = $3 and command_id = $4 and tenant_id = $5",
-            item.stream.aggregate_type,
-            item.stream.aggregate_id,
-            version,
-            item.origin.command_id,
-            item.tenant
-        )
-        .fetch_optional(&mut *lent.connection);
-        let row = match timeout(ANSWER_WITHIN, found).await {
-            Ok(found) => found?,
-            Err(_) => return Err(not_answered(lent.connection)),
+        let find = async |connection: &mut PgConnection| {
+            sqlx::query!(
+                "select position from es.events
+                 where aggregate_type = $1 and aggregate_id = $2 and sequence = $3 and command_id = $4 and tenant_id = $5",
+                item.stream.aggregate_type,
+                item.stream.aggregate_id,
+                version,
+                item.origin.command_id,
+                item.tenant
+            )
+            .fetch_optional(connection)
+            .await
         };
-        self.calls.keep(lent);
+        let row = self.calls.run(find).await?;
         Ok(row.map(|row| Appended {
             aggregate_id: item.stream.aggregate_id.clone(),
             version,
@@ -157,28 +141,20 @@ impl AppendFlush {
 
     /// One statement, one lock hold, one fsync.
     async fn call(&self, items: &[Sealed]) -> Result<Vec<Outcome>, sqlx::Error> {
-        let mut lent = self.calls.acquire().await?;
-        fault::point("before_lock");
-        let called = async {
+        let append = async |connection: &mut PgConnection| {
+            fault::point("before_lock");
             match items {
                 [item] if item.is_plain() => {
-                    let row = self.append_one(&mut lent.connection, item).await?;
+                    let row = self.append_one(connection, item).await?;
                     Ok(vec![outcome(row)])
                 }
                 _ => {
-                    let rows = self.append_many(&mut lent.connection, items).await?;
+                    let rows = self.append_many(connection, items).await?;
                     Ok(rows.into_iter().map(outcome).collect())
                 }
             }
         };
-        match timeout(ANSWER_WITHIN, called).await {
-            Ok(Ok(outcomes)) => {
-                self.calls.keep(lent);
-                Ok(outcomes)
-            }
-            Ok(failed) => failed,
-            Err(_) => Err(not_answered(lent.connection)),
-        }
+        self.calls.run(append).await
     }
 
     async fn append_one(
@@ -329,23 +305,5 @@ fn outcome(row: Row) -> Outcome {
                 message,
             ))))
         }
-    }
-}
-
-/// Classes of SQLSTATE: 08 connection, 57P the server stops or crashes, 22 data, 23 constraint.
-pub(crate) fn failure(error: &sqlx::Error) -> Failure {
-    match error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Failure::Unreachable,
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Failure::Lost,
-        sqlx::Error::Database(database) => match database.code().as_deref() {
-            Some(code) if code.starts_with("08") || code.starts_with("57P") => Failure::Lost,
-            // A partition is missing: that is ours to mend, and nobody's data.
-            Some("23514") => Failure::Refused,
-            Some(code) if code.starts_with("22") || code.starts_with("23") => Failure::Data,
-            _ => Failure::Refused,
-        },
-        // A value that can't be encoded, such as a text with a zero byte.
-        sqlx::Error::Encode(_) => Failure::Data,
-        _ => Failure::Refused,
     }
 }

@@ -12,13 +12,12 @@ use tracing::Instrument as _;
 use tracing::field::Empty;
 use uuid::Uuid;
 
+use crate::calls::CALLS_MAX;
 use crate::lane::{Access, Flush, Lane, LaneError, Limits};
-use crate::pool::CALLS_MAX;
 use crate::store::StreamId;
 use crate::vault::VaultError;
 pub use boundary::{Excluded, Tag, TagKey};
 use flush::AppendFlush;
-pub(crate) use flush::{Failure, failure};
 use sealed::{Key, Sealed};
 
 /// An event that is to be appended. `payload` is an object; personal data in it stands in envelopes, sealed or not.

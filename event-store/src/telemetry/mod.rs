@@ -7,16 +7,15 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgPool;
-use tokio::time::timeout;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 pub use self::log::{TelemetryEvent, TelemetryLog};
-use crate::append::{AppendError, Failure, failure};
+use crate::append::AppendError;
 use crate::bucket::Bucket;
+use crate::calls::{CALLS_MAX, Calls, Failure, failure};
 use crate::feed::{Log as _, Notifier};
 use crate::lane::{Access, Flush, Lane, LaneError, Limits};
-use crate::pool::{ANSWER_WITHIN, CALLS_MAX, Calls, not_answered};
 
 /// An event to collect.
 #[derive(Clone, Debug)]
@@ -119,9 +118,6 @@ impl Flush for CollectFlush {
             Ok(collected) => return collected.into_iter().map(Ok).collect(),
             Err(error) => error,
         };
-        if matches!(failure(&error), Failure::Lost) {
-            self.calls.give_up();
-        }
         // A value that the database refuses costs its own batch only.
         if batches.len() > 1 && matches!(failure(&error), Failure::Data) {
             let mut results = Vec::with_capacity(batches.len());
@@ -156,24 +152,22 @@ impl CollectFlush {
             .iter()
             .map(|event| event.payload.to_string())
             .collect();
-        let mut lent = self.calls.acquire().await?;
-        let called = sqlx::query!(
-            r#"select accepted as "accepted!", head as "head!" from es.collect($1, $2, $3, $4, $5, $6, $7, $8)"#,
-            self.incarnation,
-            &ids(|event| event.tenant),
-            &ids(|event| event.owner),
-            &buckets,
-            &ids(|event| event.id),
-            &kinds as _,
-            &occurred,
-            &payloads
-        )
-        .fetch_one(&mut *lent.connection);
-        let Ok(row) = timeout(ANSWER_WITHIN, called).await else {
-            return Err(not_answered(lent.connection));
+        let collect = async |connection: &mut PgConnection| {
+            sqlx::query!(
+                r#"select accepted as "accepted!", head as "head!" from es.collect($1, $2, $3, $4, $5, $6, $7, $8)"#,
+                self.incarnation,
+                &ids(|event| event.tenant),
+                &ids(|event| event.owner),
+                &buckets,
+                &ids(|event| event.id),
+                &kinds as _,
+                &occurred,
+                &payloads
+            )
+            .fetch_one(connection)
+            .await
         };
-        let row = row?;
-        self.calls.keep(lent);
+        let row = self.calls.run(collect).await?;
         let mut fresh = vec![false; events.len()];
         for ordinal in row.accepted {
             fresh[ordinal as usize - 1] = true;

@@ -150,7 +150,7 @@ impl Rebuild {
 
     pub(super) async fn set_phase(&self, version: i32, phase: &str) -> Result<(), RebuildError> {
         let changed = sqlx::query!(
-            "update es.projection_versions v set phase = $3, stage = null, told_at = clock_timestamp()
+            "update es.projection_versions v set phase = $3
              where v.name = $1 and v.version = $2
                and not exists (select from es.active_view a where a.name = v.name and a.version = v.version)",
             self.projection.name(),

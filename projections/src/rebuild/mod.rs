@@ -274,6 +274,7 @@ impl Rebuild {
     pub async fn remove(&self, version: i32) -> Result<(), RebuildError> {
         // From here on it belongs to this tool, also if the rest fails.
         self.set_phase(version, "building").await?;
+        let _told = self.tell(version);
         self.ledger(version).seize().await?;
         match self.projection {
             Projection::TelemetryCounters => self.keys(version).wipe().await?,
