@@ -40,6 +40,18 @@ pub(crate) fn command_entries(contests: &[Contest]) -> Vec<Entry> {
     contests.iter().filter(named).flat_map(entries_of).collect()
 }
 
+/// What is appended only: the rest waits for the same disk.
+pub(crate) fn slow_disk_entries(contests: &[Contest]) -> Vec<Entry> {
+    let entries = contests.iter().flat_map(entries_of);
+    entries
+        .filter(|entry| entry.name.starts_with("append."))
+        .map(|entry| Entry {
+            name: format!("slow_disk.{}", entry.name),
+            ..entry
+        })
+        .collect()
+}
+
 fn entries_of(contest: &Contest) -> Vec<Entry> {
     let callers = contest.callers;
     let (append, command, http) = (&contest.append, &contest.command, &contest.http);

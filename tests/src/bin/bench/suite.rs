@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use proofline::config::Connections;
 use proofline::migrate::migrate;
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::baseline::{Baselines, RAW_COPY_IN};
 use crate::feed;
@@ -17,10 +18,16 @@ use crate::ours::Platform;
 use crate::peers::{self, Folders};
 use crate::rebuild;
 use crate::report::Entry;
-use crate::results::{Contest, Results, command_entries, growth_entries};
+use crate::results::{Contest, Results, command_entries, growth_entries, slow_disk_entries};
 
 /// How many call at once.
 const CALLERS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+/// How many call at once where the disk is slow.
+const CALLERS_SLOW: [usize; 2] = [1, 64];
+/// What Postgres waits before each flush of its log there, in microseconds. It holds the log's lock meanwhile, as it does
+/// while it syncs; what is written in that time goes with the flush.
+const COMMIT_DELAY_US: u32 = 300;
+const RELOAD: &str = "select pg_reload_conf()";
 /// The short log of growth.
 const SHORT: i64 = 100_000;
 /// Events that the feed is read over.
@@ -29,6 +36,8 @@ const FEED: i64 = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Part {
     Commands,
+    /// Appends where an `fsync` takes as long as on the disk that the goals were set on.
+    SlowDisk,
     Collect,
     /// Growth of cost with the log, and reading it.
     Logs,
@@ -104,6 +113,10 @@ impl Suite {
             }
             results.entries.extend(command_entries(&results.contests));
         }
+        if wanted(Part::SlowDisk) {
+            let contests = self.slow_disk().await?;
+            results.entries.extend(slow_disk_entries(&contests));
+        }
         if wanted(Part::Collect) {
             results.entries.push(self.collect().await?);
         }
@@ -156,6 +169,26 @@ impl Suite {
             contest.http.add(load::run(http, time).await?);
         }
         Ok(contest)
+    }
+
+    async fn slow_disk(&self) -> Result<Vec<Contest>> {
+        let mut admin = PgConnection::connect(&self.connections.database_url).await?;
+        let delay = format!("alter system set commit_delay = {COMMIT_DELAY_US}");
+        for statement in [&*delay, "alter system set commit_siblings = 0", RELOAD] {
+            admin.execute(statement).await?;
+        }
+        let mut contests = Vec::new();
+        for callers in CALLERS_SLOW {
+            contests.push(self.contest(callers).await?);
+        }
+        for statement in [
+            "alter system reset commit_delay",
+            "alter system reset commit_siblings",
+            RELOAD,
+        ] {
+            admin.execute(statement).await?;
+        }
+        Ok(contests)
     }
 
     async fn collect(&self) -> Result<Entry> {
