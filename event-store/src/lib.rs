@@ -1,5 +1,5 @@
 //! The event store: one append lane into one ordered log, the telemetry log beside it, the feed that reads them, the
-//! checkpoints of those who read, and the vault that keeps personal data sealed.
+//! checkpoints of those who read, the vault that keeps personal data sealed, and the seals that make an alteration show.
 //!
 //! **Owns** schema `es` at run time and the keys of data subjects. **Must not know** what an event means: no word of
 //! the domain stands here, aggregates come in through the traits of `cqrs_es`.
@@ -16,6 +16,7 @@ mod lane;
 mod lease;
 mod parking;
 mod pool;
+pub mod seal;
 mod snapshot;
 mod store;
 mod telemetry;

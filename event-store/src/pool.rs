@@ -13,6 +13,7 @@ pub enum Role {
     Writer,
     Projector,
     Reader,
+    Sealer,
     Vault,
 }
 
@@ -22,6 +23,7 @@ impl Role {
             Self::Writer => "proofline_writer",
             Self::Projector => "proofline_projector",
             Self::Reader => "proofline_reader",
+            Self::Sealer => "proofline_sealer",
             Self::Vault => "proofline_vault",
         }
     }

@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{self, Next};
 use commands::Commands;
+use event_store::seal::{Anchor, Sealer};
 use event_store::{LogName, Role, Upkeep, connect};
 use platform::serve::{self, Ops};
 use projections::{ProjectionState, Projections, Reads, Wake};
@@ -27,6 +28,7 @@ const PROJECTOR_CONNECTIONS: u32 = 12;
 const READER_CONNECTIONS: u32 = 10;
 const KEY_CONNECTIONS: u32 = 2;
 const UPKEEP_CONNECTIONS: u32 = 1;
+const SEALER_CONNECTIONS: u32 = 2;
 /// For requests in flight when the process is told to stop; streams end at once.
 const GRACE: Duration = Duration::from_secs(2);
 /// For a batch that a projector has begun, and for giving its leases back.
@@ -46,6 +48,7 @@ pub struct App {
     part: Part,
     commands: Option<Commands>,
     upkeep: Option<Upkeep>,
+    sealer: Option<Arc<Sealer>>,
     projections: Option<Projections>,
     router: Router,
 }
@@ -64,6 +67,10 @@ impl App {
                 Role::Writer,
                 UPKEEP_CONNECTIONS,
             )?)),
+            None => None,
+        };
+        let sealer = match &commands {
+            Some(_) => Some(Arc::new(open_sealer(connections, &secrets).await?)),
             None => None,
         };
         let projections = match part {
@@ -107,6 +114,7 @@ impl App {
             part,
             commands,
             upkeep,
+            sealer,
             projections,
             router: serve::finish(router, ops),
         })
@@ -131,6 +139,12 @@ impl App {
             let until = projecting.clone();
             tasks.spawn(async move {
                 until.run_until_cancelled(upkeep.run()).await;
+            });
+        }
+        if let Some(sealer) = self.sealer.clone() {
+            let until = projecting.clone();
+            tasks.spawn(async move {
+                until.run_until_cancelled(sealer.run()).await;
             });
         }
         if let Some(projections) = &self.projections {
@@ -169,6 +183,13 @@ impl App {
             .await
             .context("could not serve")
     }
+}
+
+async fn open_sealer(connections: &Connections, secrets: &Secrets) -> Result<Sealer> {
+    let pool = connect(&connections.database_url, Role::Sealer, SEALER_CONNECTIONS)?;
+    let vault = write_side::vault(connections, secrets).await?;
+    let anchor = Anchor::folder(&connections.anchor())?;
+    Ok(Sealer::new(pool, vault, vec![anchor]))
 }
 
 async fn open_projections(connections: &Connections, secrets: &Secrets) -> Result<Projections> {

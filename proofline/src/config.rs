@@ -39,6 +39,9 @@ pub struct Connections {
         default_value = ".proofline/keys.json"
     )]
     pub key_file: PathBuf,
+    /// The folder outside of the database where signed heads of the log are kept; by default `anchor` beside the key file.
+    #[arg(long, env = "PROOFLINE_ANCHOR")]
+    pub anchor: Option<PathBuf>,
     /// This process among those that project: like no other's. By default made of host, process and chance.
     #[arg(long, env = "PROOFLINE_WORKER", default_value_t = unlike_any_other())]
     pub worker: String,
@@ -62,6 +65,7 @@ impl Connections {
             clickhouse_url: urls.clickhouse_url.clone(),
             clickhouse_database: "proofline".to_owned(),
             key_file: data_dir.join("keys.json"),
+            anchor: std::env::var_os("PROOFLINE_ANCHOR").map(PathBuf::from),
             // Only one platform at a time runs on a data directory: what one that was killed had leased is its
             // successor's at once.
             worker: format!(
@@ -88,6 +92,12 @@ impl Connections {
             clickhouse_url: given(engines::Engine::ClickHouse)?,
         };
         Some(Self::to_engines(&urls, data_dir))
+    }
+
+    /// Where signed heads of the log are kept.
+    pub fn anchor(&self) -> PathBuf {
+        let beside = || self.key_file.with_file_name("anchor");
+        self.anchor.clone().unwrap_or_else(beside)
     }
 
     /// Where the subject keys are.
@@ -181,6 +191,7 @@ mod tests {
             clickhouse_url: "http://u:p@127.0.0.1:6/".to_owned(),
             clickhouse_database: String::new(),
             key_file: PathBuf::new(),
+            anchor: None,
             worker: String::new(),
         }
     }

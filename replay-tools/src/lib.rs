@@ -3,6 +3,7 @@
 //! **Owns** how the log and its projections are shown and worked on from outside. **Must not know** how they are made:
 //! it works through the same crates as the platform does.
 
+mod audit;
 mod dead_letters;
 mod engines;
 mod import;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
+use crate::audit::AuditCommand;
 use crate::dead_letters::DeadLettersCommand;
 
 /// Work on the log and its projections.
@@ -39,6 +41,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Prove that the log is what it was, and write evidence for others
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Look after the events that could not be projected
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
@@ -70,13 +75,15 @@ enum Command {
 /// Does what the arguments say.
 pub async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> Result<()> {
     let (data_dir, given) = (&arguments.data_dir, arguments.database_url);
-    let database_url = match &given {
-        Some(url) => url.clone(),
-        None => Running::read(data_dir)?.database_url,
+    let database_url = match (&given, &arguments.command) {
+        (Some(url), _) => url.clone(),
+        (None, Command::Audit(command)) if command.is_offline() => String::new(),
+        (None, _) => Running::read(data_dir)?.database_url,
     };
     let open = async |args: &engines::EngineArgs| engines::open(args, given, data_dir).await;
     match arguments.command {
         Command::Status { json } => status::run(&database_url, json, out).await,
+        Command::Audit(command) => audit::run(&database_url, data_dir, command, out).await,
         Command::DeadLetters(command) => dead_letters::run(&database_url, command, out).await,
         Command::Import(args) => import::run(&args, &database_url, data_dir, out).await,
         Command::Rebuild { args, engines } => {

@@ -25,6 +25,7 @@ mod part;
 mod partitions;
 mod projectors;
 mod restored;
+mod seals;
 mod served;
 mod several_processes;
 mod snapshots;

@@ -320,6 +320,7 @@ pub(crate) fn connections(world: &World) -> Connections {
         clickhouse_url: world.clickhouse_url.clone(),
         clickhouse_database: world.clickhouse_database.clone(),
         key_file: world.key_file(),
+        anchor: None,
         worker: uuid::Uuid::now_v7().to_string(),
     }
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use serde_json::value::RawValue;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
+use sqlx::{PgConnection, PgPool, Postgres};
 use uuid::Uuid;
 
 use super::{Gathered, Page, Positioned};
@@ -111,6 +111,26 @@ pub(crate) async fn copy_page<R: Positioned>(
     }))
 }
 
+/// Runs a `copy … to stdout (format binary)` and hands out each row. The copy is read to its end whatever comes, so that the
+/// connection can go on.
+pub(crate) async fn copy_rows(
+    connection: &mut PgConnection,
+    statement: &str,
+    mut each: impl FnMut(&mut Fields<'_>) -> Result<(), CopyError>,
+) -> Result<(), sqlx::Error> {
+    let mut decoder = Decoder::default();
+    let mut read = Ok(());
+    let mut chunks = connection.copy_out_raw(statement).await?;
+    while let Some(chunk) = chunks.try_next().await? {
+        if read.is_ok() {
+            decoder.push(&chunk);
+            read = decoder.each_row(&mut each);
+        }
+    }
+    read?;
+    Ok(decoder.end()?)
+}
+
 /// A connection that is closed rather than handed on, unless the copy was read to its end: what is left of it would be
 /// taken for the answer to the next statement.
 struct Copying {
@@ -184,6 +204,17 @@ impl Decoder {
         }
     }
 
+    /// Hands out every row that has arrived whole.
+    fn each_row(
+        &mut self,
+        each: &mut impl FnMut(&mut Fields<'_>) -> Result<(), CopyError>,
+    ) -> Result<(), CopyError> {
+        while let Some(mut fields) = self.next_row()? {
+            each(&mut fields)?;
+        }
+        Ok(())
+    }
+
     /// Whether all of it has come.
     fn end(&self) -> Result<(), CopyError> {
         if self.stage == Stage::Trailer {
@@ -241,6 +272,7 @@ fn row(bytes: &[u8]) -> Result<Row<'_>, CopyError> {
     let length = bytes.len() - rest.0.len();
     Ok(Row::Complete {
         fields: Fields {
+            whole: &bytes[..length],
             rest: Cut(&body[..body.len() - rest.0.len()]),
             column: 0,
         },
@@ -276,11 +308,17 @@ impl<'a> Cut<'a> {
 
 /// A row's fields, to be taken in order and by their types.
 pub(crate) struct Fields<'a> {
+    whole: &'a [u8],
     rest: Cut<'a>,
     column: usize,
 }
 
 impl<'a> Fields<'a> {
+    /// The row as it came: the number of its columns, then the length and the bytes of each.
+    pub(crate) fn whole(&self) -> &'a [u8] {
+        self.whole
+    }
+
     pub(crate) fn i64(&mut self) -> Result<i64, CopyError> {
         Ok(i64::from_be_bytes(self.sized()?))
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub(crate) use self::copy::{CopyError, Fields, copy_page};
+pub(crate) use self::copy::{CopyError, Fields, copy_page, copy_rows};
 pub use self::events::EventLog;
 pub use self::hub::{Health, Hub, Notifier};
 pub use self::reader::Reader;

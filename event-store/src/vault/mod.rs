@@ -22,6 +22,8 @@ pub use self::subject_events::{Claim, SubjectEvents};
 use crate::bucket::Bucket;
 use crate::lane::Lane;
 
+/// Whose the platform's own keys are. No account has this id.
+const PLATFORM: Uuid = Uuid::nil();
 /// How many unwrapped keys a process holds, and for how long: bounds what a memory dump shows.
 const CACHED_KEYS_MAX: u64 = 50_000;
 const CACHED_KEY_AGE: Duration = Duration::from_secs(300);
@@ -189,6 +191,15 @@ impl Vault {
             let key = keys.get(&subject).ok_or(VaultError::KeyMissing(subject))?;
             envelope::open(envelope, key.as_deref(), event, pointer)
         })
+    }
+
+    /// A key of the platform's own, which is kept as a subject's is; made where there is none.
+    pub(crate) async fn platform_key(&self, id: Uuid) -> Result<Arc<SubjectKey>, VaultError> {
+        let key = match self.find(PLATFORM, &[id]).await?.remove(&id) {
+            Some(key) => key,
+            None => self.create(PLATFORM, id).await?,
+        };
+        key.ok_or(VaultError::Erased(id))
     }
 
     /// The keys of those subjects that are known.

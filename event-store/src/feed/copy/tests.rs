@@ -46,6 +46,7 @@ fn rows() -> impl Strategy<Value = Vec<Columns>> {
 /// Every typed field of whatever was cut out of the bytes.
 fn take_all(bytes: &[u8]) -> Result<(), CopyError> {
     let fields = || Fields {
+        whole: bytes,
         rest: Cut(bytes),
         column: 0,
     };
@@ -112,6 +113,7 @@ fn field<T>(
     let mut framed = (bytes.len() as i32).to_be_bytes().to_vec();
     framed.extend(bytes);
     take(&mut Fields {
+        whole: &framed,
         rest: Cut(&framed),
         column: 0,
     })

@@ -1,0 +1,361 @@
+//! Signs for the log as it grows.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound as _, Utc};
+use ed25519_dalek::SigningKey;
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::anchor::Anchor;
+use super::anchoring::{self, AnchoringError};
+use super::books::{self, SealError};
+use super::chain::{KeyChain, KeyStatement, key_name};
+use super::head::{SignedHead, TreeHead};
+use super::leaf;
+use super::merkle::Hash;
+use super::note::{Note, PublicKey};
+use super::tree::{TILE, Tree};
+use crate::pool::recognise_cluster;
+use crate::vault::Vault;
+
+/// How often it looks whether there is something to sign.
+const EVERY: Duration = Duration::from_secs(1);
+/// After this, events that fill no tile are signed for, too.
+const UNSEALED_MAX: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
+/// Read at once, within the limit on a statement's time.
+const TILES_PER_ROUND: i64 = 64;
+/// In place of a person's id: the signing keys are kept as subjects' keys are. The lowest bits are the key's number.
+const SEED_IDS: Uuid = Uuid::from_u128(0x7072_6f6f_666c_8000_8000_7365_616c_0000);
+
+/// Which events to sign for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Full tiles at once, the others after a minute.
+    InTime,
+    /// All of them.
+    Now,
+}
+
+/// Signs tree heads: one for each 4,096 events, and one a minute where there are fewer. Several processes may: they take
+/// turns.
+pub struct Sealer {
+    pool: PgPool,
+    vault: Vault,
+    anchors: Vec<Anchor>,
+    known: Mutex<Option<Known>>,
+}
+
+/// What was signed last, by this process.
+struct Known {
+    incarnation: Uuid,
+    tree: Tree,
+}
+
+/// What a round of sealing writes down.
+#[derive(Default)]
+struct Round {
+    tiles: Vec<(u64, Vec<Hash>)>,
+    heads: Vec<SignedHead>,
+}
+
+struct Log {
+    incarnation: Uuid,
+    head: i64,
+    now: DateTime<Utc>,
+    sealed: Option<SignedHead>,
+}
+
+/// The key that signs now.
+struct Signer {
+    name: String,
+    key: SigningKey,
+}
+
+impl Signer {
+    fn note(&self, text: String) -> Result<Note, SealError> {
+        let signed = Note::new(text).and_then(|note| note.signed(&self.name, &self.key));
+        signed.map_err(SealError::Note)
+    }
+
+    fn head(&self, head: TreeHead) -> Result<SignedHead, SealError> {
+        let note = self.note(head.to_string())?;
+        Ok(SignedHead { head, note })
+    }
+}
+
+impl Sealer {
+    /// `pool` connects as [`crate::Role::Sealer`].
+    pub fn new(pool: PgPool, vault: Vault, anchors: Vec<Anchor>) -> Self {
+        Self {
+            pool,
+            vault,
+            anchors,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Seals as events come, and anchors what is sealed.
+    pub async fn run(&self) -> Infallible {
+        loop {
+            match self.seal(Due::InTime).await {
+                Ok(sealed) => metrics::gauge!("proofline_sealed_position").set(sealed as f64),
+                Err(error) => failed("seal", &error),
+            }
+            if let Err(error) = self.anchor().await {
+                failed("anchor", &error);
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    /// Brings every head that was signed to every anchor. One anchor's failure does not keep the others from theirs; the first
+    /// is answered.
+    pub async fn anchor(&self) -> Result<(), AnchoringError> {
+        let mut anchored = Ok(());
+        for anchor in &self.anchors {
+            anchored = anchored.and(anchoring::anchor(&self.pool, anchor).await);
+        }
+        anchored
+    }
+
+    /// Signs for what is due. Answers up to which position the log is sealed.
+    pub async fn seal(&self, due: Due) -> Result<i64, SealError> {
+        loop {
+            let (sealed, left) = self.round(due).await?;
+            if !left {
+                return Ok(sealed);
+            }
+        }
+    }
+
+    /// Signs a text by the key that signs heads now.
+    pub async fn sign(&self, text: String) -> Result<Note, SealError> {
+        let mut connection = self.pool.acquire().await.map_err(SealError::Read)?;
+        let chain = books::chain(&mut connection).await?;
+        let last = chain.as_ref().and_then(KeyChain::last);
+        let number = last.ok_or(SealError::NoKey)?.number;
+        self.signer(number).await?.note(text)
+    }
+
+    /// Introduces a new signing key, which signs from the next head on.
+    pub async fn rotate(&self) -> Result<PublicKey, SealError> {
+        let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
+        lock(&mut tx).await?;
+        let log = look(&mut tx).await?;
+        let chain = books::chain(&mut tx).await?.ok_or(SealError::NoKey)?;
+        let last = chain.last().ok_or(SealError::NoKey)?;
+        let introducer = self.signer(last.number).await?;
+        let number = last.number + 1;
+        let after = log.sealed.as_ref().map_or(0, |sealed| sealed.head.size);
+        let key = self
+            .introduce(&mut tx, &introducer, number, &log, after)
+            .await?;
+        tx.commit().await.map_err(SealError::Write)?;
+        tracing::info!(number, key = %key, "introduced a new signing key");
+        Ok(key)
+    }
+
+    /// Answers up to where the log is sealed, and whether more is due.
+    async fn round(&self, due: Due) -> Result<(i64, bool), SealError> {
+        let mut known = self.known.lock().await;
+        let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
+        lock(&mut tx).await?;
+        let log = look(&mut tx).await?;
+        let sealed = log
+            .sealed
+            .as_ref()
+            .map_or(0, |sealed| sealed.head.size as i64);
+        let to = match due {
+            Due::Now => log.head,
+            Due::InTime if log.is_overdue() => log.head,
+            Due::InTime => log.head - log.head % TILE as i64,
+        };
+        if to <= sealed {
+            return Ok((sealed, false));
+        }
+        let signer = self.current(&mut tx, &log).await?;
+        let mut tree = match known.take() {
+            Some(known)
+                if known.incarnation == log.incarnation && known.tree.size() == sealed as u64 =>
+            {
+                known.tree
+            }
+            _ => books::tree(&mut tx, log.incarnation).await?,
+        };
+        // What stands there was signed for: on anything else nothing may be built.
+        if let Some(signed) = &log.sealed
+            && (tree.size() != signed.head.size || tree.root() != signed.head.root)
+        {
+            return Err(SealError::TilesDiffer {
+                size: signed.head.size,
+            });
+        }
+        let to_now = to.min(sealed + TILES_PER_ROUND * TILE as i64);
+        let round = grow(&mut tx, &mut tree, to_now, &log, &signer).await?;
+        books::write(&mut tx, log.incarnation, &round.tiles, &round.heads).await?;
+        tx.commit().await.map_err(SealError::Write)?;
+        let sealed = tree.size() as i64;
+        *known = Some(Known {
+            incarnation: log.incarnation,
+            tree,
+        });
+        metrics::counter!("proofline_tree_heads_signed_total").increment(round.heads.len() as u64);
+        tracing::debug!(
+            event.position = sealed,
+            heads = round.heads.len(),
+            "sealed the log"
+        );
+        Ok((sealed, sealed < to))
+    }
+
+    /// The key that signs for this incarnation, which has told so before the first head.
+    async fn current(&self, tx: &mut PgConnection, log: &Log) -> Result<Signer, SealError> {
+        let chain = books::chain(tx).await?;
+        let last = chain.as_ref().and_then(KeyChain::last);
+        let number = last.map_or(1, |last| last.number);
+        let signer = self.signer(number).await?;
+        if last.is_none_or(|last| last.incarnation != log.incarnation) {
+            self.introduce(tx, &signer, number, log, 0).await?;
+        }
+        Ok(signer)
+    }
+
+    async fn introduce(
+        &self,
+        tx: &mut PgConnection,
+        introducer: &Signer,
+        number: u32,
+        log: &Log,
+        after: u64,
+    ) -> Result<PublicKey, SealError> {
+        let signer = self.signer(number).await?;
+        let key = PublicKey::new(&signer.name, signer.key.verifying_key().as_bytes())
+            .map_err(SealError::Note)?;
+        let statement = KeyStatement {
+            number,
+            key: key.clone(),
+            incarnation: log.incarnation,
+            after,
+            created_at: log.now,
+        };
+        let note = introducer.note(statement.to_string())?;
+        books::write_key(tx, &note).await?;
+        Ok(key)
+    }
+
+    async fn signer(&self, number: u32) -> Result<Signer, SealError> {
+        let id = Uuid::from_u128(SEED_IDS.as_u128() | u128::from(number));
+        let seed = self.vault.platform_key(id).await.map_err(SealError::Key)?;
+        Ok(Signer {
+            name: key_name(number),
+            key: SigningKey::from_bytes(seed.expose()),
+        })
+    }
+}
+
+fn failed(step: &'static str, error: &dyn std::error::Error) {
+    tracing::error!(error = %error, source = ?error.source(), step, "the log could not be sealed or anchored");
+    metrics::counter!("proofline_seal_failures_total", "step" => step).increment(1);
+}
+
+impl Log {
+    /// Whether the last signature is older than a minute.
+    fn is_overdue(&self) -> bool {
+        self.sealed
+            .as_ref()
+            .is_none_or(|sealed| self.now - sealed.head.signed_at >= UNSEALED_MAX)
+    }
+}
+
+/// Sealers take turns, in every process.
+async fn lock(tx: &mut PgConnection) -> Result<(), SealError> {
+    sqlx::query!("select pg_advisory_xact_lock(20261121, 4)")
+        .execute(tx)
+        .await
+        .map(drop)
+        .map_err(SealError::Write)
+}
+
+async fn look(tx: &mut PgConnection) -> Result<Log, SealError> {
+    recognise_cluster(tx).await.map_err(SealError::ReadLog)?;
+    let row = sqlx::query!(
+        r#"select l.incarnation, clock_timestamp() as "now!",
+                  coalesce((select position from es.events order by position desc limit 1), 0) as "head!",
+                  (select h.note from es.tree_heads h where h.incarnation = l.incarnation order by h.size desc limit 1) as note
+           from es.log l where l.name = 'events'"#
+    )
+    .fetch_one(tx)
+    .await
+    .map_err(SealError::ReadLog)?;
+    let sealed: Option<SignedHead> = row
+        .note
+        .map(|note| note.parse())
+        .transpose()
+        .map_err(SealError::Note)?;
+    if let Some(sealed) = &sealed
+        && sealed.head.size as i64 > row.head
+    {
+        return Err(SealError::LostTail {
+            sealed: sealed.head.size as i64,
+            head: row.head,
+        });
+    }
+    Ok(Log {
+        incarnation: row.incarnation,
+        head: row.head,
+        now: row.now.trunc_subsecs(3),
+        sealed,
+    })
+}
+
+/// Takes the events up to `to` into the tree, and signs for each full tile and for the end.
+async fn grow(
+    tx: &mut PgConnection,
+    tree: &mut Tree,
+    to: i64,
+    log: &Log,
+    signer: &Signer,
+) -> Result<Round, SealError> {
+    let mut leaves = Vec::new();
+    let after = tree.size() as i64;
+    let mut gap = None;
+    leaf::read(tx, after, to, |position, leaf, _| {
+        let expected = after + 1 + leaves.len() as i64;
+        if position != expected && gap.is_none() {
+            gap = Some((expected, position));
+        }
+        leaves.push(leaf);
+    })
+    .await
+    .map_err(SealError::ReadLog)?;
+    if let Some((expected, found)) = gap {
+        return Err(SealError::NotContiguous { expected, found });
+    }
+    let mut round = Round::default();
+    for leaf in leaves {
+        let tile = tree.edge_tile();
+        if let Some(full) = tree.push(leaf) {
+            round.tiles.push((tile, full));
+            round.heads.push(signer.head(log.tree_head(tree))?);
+        }
+    }
+    if !tree.edge().is_empty() {
+        round.tiles.push((tree.edge_tile(), tree.edge().to_vec()));
+        round.heads.push(signer.head(log.tree_head(tree))?);
+    }
+    Ok(round)
+}
+
+impl Log {
+    fn tree_head(&self, tree: &Tree) -> TreeHead {
+        TreeHead {
+            incarnation: self.incarnation,
+            size: tree.size(),
+            root: tree.root(),
+            signed_at: self.now,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `replay audit`: whether the log is what was signed for, and evidence for whoever has nothing else.
+
+mod bundle;
+mod check;
+mod export;
+mod rotate;
+mod verify;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use event_store::seal::{Anchor, PublicKey, Sealer};
+use event_store::vault::{LocalKeyFile, Vault};
+use event_store::{Role, connect};
+use sqlx::PgPool;
+use url::Url;
+
+/// For a transaction, and for what is noted beside it.
+const CONNECTIONS: u32 = 2;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Compare every event with what was signed for
+    Verify {
+        #[command(flatten)]
+        args: verify::VerifyArgs,
+        #[command(flatten)]
+        anchor: AnchorArgs,
+    },
+    /// Write events with proofs that they are in the log, for somebody who can't look at it
+    Export {
+        #[command(flatten)]
+        args: export::ExportArgs,
+        #[command(flatten)]
+        keys: KeyArgs,
+    },
+    /// Check what `export` wrote, with nothing else at hand
+    VerifyBundle(check::CheckArgs),
+    /// Introduce a new signing key
+    RotateKey(KeyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AnchorArgs {
+    /// The folder outside of the database where signed heads are kept; by default that of the platform that runs here.
+    #[arg(long, env = "PROOFLINE_ANCHOR")]
+    anchor: Option<PathBuf>,
+}
+
+/// Where the signing key is.
+#[derive(Args)]
+pub(crate) struct KeyArgs {
+    /// The database of subject keys; by default the same server's database with `_keys` after its name.
+    #[arg(long, env = "KEYS_DATABASE_URL", hide_env_values = true)]
+    keys_database_url: Option<String>,
+    /// The platform's key file; by default that in the data directory.
+    #[arg(long, env = "PROOFLINE_KEY_FILE")]
+    key_file: Option<PathBuf>,
+}
+
+/// Passwords stay out of logs.
+impl std::fmt::Debug for KeyArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyArgs").finish_non_exhaustive()
+    }
+}
+
+impl AuditCommand {
+    /// Whether it works without a platform.
+    pub(crate) fn is_offline(&self) -> bool {
+        matches!(self, Self::VerifyBundle(_))
+    }
+}
+
+pub(crate) async fn run(
+    database_url: &str,
+    data_dir: &Path,
+    command: AuditCommand,
+    out: &mut (dyn Write + Send),
+) -> Result<()> {
+    match command {
+        AuditCommand::Verify { args, anchor } => {
+            let folder = anchor.anchor.unwrap_or_else(|| data_dir.join("anchor"));
+            // Never made here: a folder that is not there holds nothing to compare with.
+            let anchors = match folder.is_dir() {
+                true => vec![Anchor::folder(&folder)?],
+                false => Vec::new(),
+            };
+            verify::run(&args, &pool(database_url)?, &anchors, out).await
+        }
+        AuditCommand::Export { args, keys } => {
+            let sealer = sealer(database_url, data_dir, &keys)?;
+            export::run(&args, &pool(database_url)?, &sealer, out).await
+        }
+        AuditCommand::VerifyBundle(args) => check::run(&args, out),
+        AuditCommand::RotateKey(keys) => {
+            rotate::run(&sealer(database_url, data_dir, &keys)?, out).await
+        }
+    }
+}
+
+fn pool(database_url: &str) -> Result<PgPool> {
+    connect(database_url, Role::Sealer, CONNECTIONS).context("DATABASE_URL is no Postgres URL")
+}
+
+/// Who can sign. The platform anchors what is signed here.
+fn sealer(database_url: &str, data_dir: &Path, keys: &KeyArgs) -> Result<Sealer> {
+    let key_file = keys
+        .key_file
+        .clone()
+        .unwrap_or_else(|| data_dir.join("keys.json"));
+    let provider = LocalKeyFile::open(&key_file)
+        .with_context(|| format!("could not open {}", key_file.display()))?;
+    let keys_url = match &keys.keys_database_url {
+        Some(url) => url.clone(),
+        None => {
+            let mut url = Url::parse(database_url).context("DATABASE_URL is not a URL")?;
+            let path = format!("{}_keys", url.path());
+            url.set_path(&path);
+            url.into()
+        }
+    };
+    let vault = Vault::new(
+        connect(&keys_url, Role::Vault, CONNECTIONS).context("KEYS_DATABASE_URL")?,
+        Arc::new(provider),
+    );
+    Ok(Sealer::new(pool(database_url)?, vault, Vec::new()))
+}
+
+/// A key as `verify` and `rotate-key` print it.
+fn public_key(text: &str) -> Result<PublicKey, String> {
+    text.parse()
+        .map_err(|_| "this is not a public key such as proofline.seal/1+1a2b3c4d+AQ…".to_owned())
+}
