@@ -15,6 +15,7 @@ mod plot;
 mod rebuild;
 mod report;
 mod results;
+mod seals;
 mod suite;
 
 use std::io::Write as _;

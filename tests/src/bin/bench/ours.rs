@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::http::Connection;
 use crate::load::Caller;
+use crate::seals::PersonalCaller;
 
 const BATCH: usize = 50;
 /// Sites that the batches of telemetry belong to.
@@ -85,6 +86,12 @@ impl Platform {
             store: self.store.clone(),
             event: drafted(self.site)?,
         };
+        Ok(vec![caller; callers])
+    }
+
+    /// The same, where some events hold personal data.
+    pub(crate) fn personal_appends(&self, callers: usize) -> Result<Vec<PersonalCaller>> {
+        let caller = PersonalCaller::new(self.store.clone(), drafted(self.site)?);
         Ok(vec![caller; callers])
     }
 

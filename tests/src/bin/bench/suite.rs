@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use event_store::seal::Due;
 use proofline::config::Connections;
 use proofline::migrate::migrate;
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -19,6 +20,7 @@ use crate::peers::{self, Folders};
 use crate::rebuild;
 use crate::report::Entry;
 use crate::results::{Contest, Results, command_entries, growth_entries, slow_disk_entries};
+use crate::seals;
 
 /// How many call at once.
 const CALLERS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
@@ -27,6 +29,8 @@ const CALLERS_SLOW: [usize; 2] = [1, 64];
 /// What Postgres waits before each flush of its log there, in microseconds. It holds the log's lock meanwhile, as it does
 /// while it syncs; what is written in that time goes with the flush.
 const COMMIT_DELAY_US: u32 = 300;
+/// How many append at once while the log is sealed.
+const SEALED_CALLERS: usize = 64;
 const RELOAD: &str = "select pg_reload_conf()";
 /// The short log of growth.
 const SHORT: i64 = 100_000;
@@ -41,6 +45,7 @@ pub(crate) enum Part {
     Collect,
     /// Growth of cost with the log, and reading it.
     Logs,
+    Seals,
     Rebuild,
 }
 
@@ -125,6 +130,10 @@ impl Suite {
                 .entries
                 .extend(self.logs(sizes.growth_events).await?);
         }
+        if wanted(Part::Seals) {
+            results.entries.push(self.seal_overhead().await?);
+            results.entries.push(self.audit().await?);
+        }
         if wanted(Part::Rebuild) {
             let history =
                 History::write(&self.connections, sizes.activities, sizes.telemetry).await?;
@@ -208,17 +217,62 @@ impl Suite {
         ))
     }
 
+    async fn seal_overhead(&self) -> Result<Entry> {
+        let (mut sealed, mut plain) = (Measured::default(), Measured::default());
+        let (url, anchor) = (&self.connections.database_url, self.connections.anchor());
+        let sealer = seals::sealer(&self.connections, url, &anchor)?;
+        for _ in 0..self.pace.rounds {
+            let callers = self.platform.appends(SEALED_CALLERS)?;
+            plain.add(load::run(callers, self.pace.time).await?);
+            // What was appended without seals until here is not what is measured.
+            sealer.seal(Due::Now).await?;
+            sealer.anchor().await?;
+            let callers = self.platform.personal_appends(SEALED_CALLERS)?;
+            let measured = tokio::select! {
+                measured = load::run(callers, self.pace.time) => measured,
+                never = sealer.run() => match never {},
+            };
+            sealed.add(measured?);
+        }
+        Ok(Entry::rate(
+            "seal.overhead",
+            "commands/s",
+            &sealed,
+            "the same, not sealed and without personal data",
+            &plain,
+        ))
+    }
+
+    async fn audit(&self) -> Result<Entry> {
+        let log = self.grown(FEED).await?;
+        let anchor = self.connections.anchor().with_file_name("audited");
+        let sealer = seals::sealer(&self.connections, &log.url, &anchor)?;
+        let (mut audited, mut copied) = (Measured::default(), Measured::default());
+        for _ in 0..self.pace.rounds {
+            copied.add(feed::copy(&log.url, log.events).await?);
+            audited.add(seals::audit(&sealer, &log.url, &anchor).await?);
+        }
+        Ok(Entry::rate(
+            "audit.verify",
+            "events/s",
+            &audited,
+            "binary COPY of the same rows",
+            &copied,
+        ))
+    }
+
+    async fn grown(&self, events: i64) -> Result<Grown> {
+        Grown::create(
+            &self.connections.database_url,
+            &self.connections.keys_url()?,
+            &self.connections.key_file,
+            events,
+        )
+        .await
+    }
+
     async fn logs(&self, long: i64) -> Result<Vec<Entry>> {
-        let keys_url = self.connections.keys_url()?;
-        let create = |events| {
-            Grown::create(
-                &self.connections.database_url,
-                &keys_url,
-                &self.connections.key_file,
-                events,
-            )
-        };
-        let (short, long) = (create(SHORT).await?, create(long).await?);
+        let (short, long) = (self.grown(SHORT).await?, self.grown(long).await?);
         let (mut read, mut copied) = (Measured::default(), Measured::default());
         let to = FEED.min(long.events);
         for _ in 0..self.pace.rounds {

@@ -1,0 +1,99 @@
+//! What seals cost: appending while the log is sealed and holds personal data, and comparing a log with what was signed.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use event_store::seal::{Anchor, Audit, Due, Sealer};
+use event_store::vault::{LocalKeyFile, Vault};
+use event_store::{NewEvent, Role, Store, connect};
+use proofline::config::Connections;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::load::{Caller, Measured};
+use crate::ours;
+
+/// One event in so many holds personal data, of somebody new.
+const PERSONAL: usize = 5;
+const CONNECTIONS: u32 = 2;
+
+/// Of the log in this database; no two of them share an anchor.
+pub(crate) fn sealer(
+    connections: &Connections,
+    database_url: &str,
+    anchor: &Path,
+) -> Result<Sealer> {
+    let keys = connect(&connections.keys_url()?, Role::Vault, CONNECTIONS)?;
+    let provider = LocalKeyFile::open(&connections.key_file)?;
+    let anchor = Anchor::folder(anchor)?;
+    Ok(Sealer::new(
+        connect(database_url, Role::Sealer, CONNECTIONS)?,
+        Vault::new(keys, Arc::new(provider)),
+        vec![anchor],
+    ))
+}
+
+/// Compares every event of a log with what was signed for it.
+pub(crate) async fn audit(sealer: &Sealer, database_url: &str, anchor: &Path) -> Result<Measured> {
+    sealer.seal(Due::Now).await?;
+    sealer.anchor().await?;
+    let audit = Audit {
+        pool: &connect(database_url, Role::Sealer, CONNECTIONS)?,
+        anchors: &[Anchor::folder(anchor)?],
+        origin: None,
+    };
+    let began = Instant::now();
+    let verdict = audit.verify(1, None, |_, _| ()).await?;
+    let took = began.elapsed();
+    ensure!(
+        verdict.is_clean(),
+        "the log is not what was sealed: {:?}",
+        verdict.findings
+    );
+    ensure!(verdict.to == verdict.head, "only a part was sealed");
+    Ok(Measured::bulk(u64::try_from(verdict.to)?, took))
+}
+
+/// One event into a new stream each; some hold personal data.
+#[derive(Clone)]
+pub(crate) struct PersonalCaller {
+    store: Store,
+    event: NewEvent,
+    calls: Arc<AtomicUsize>,
+}
+
+impl PersonalCaller {
+    pub(crate) fn new(store: Store, event: NewEvent) -> Self {
+        Self {
+            store,
+            event,
+            calls: Arc::default(),
+        }
+    }
+}
+
+impl Caller for PersonalCaller {
+    async fn call(&mut self) -> Result<u64> {
+        let mut event = self.event.clone();
+        if self
+            .calls
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(PERSONAL)
+        {
+            let buyer = json!({ "first_name": "Anna", "last_name": "Schmidt", "email": "anna.schmidt@example.com" });
+            let envelope = json!({ "$pii": { "subject": Uuid::now_v7(), "value": buyer } });
+            let fields = event
+                .payload
+                .as_object_mut()
+                .context("a payload is an object")?;
+            fields.insert("buyer".to_owned(), envelope);
+        }
+        self.store
+            .append(ours::append(&event, Uuid::now_v7(), 0))
+            .await?;
+        Ok(1)
+    }
+}
