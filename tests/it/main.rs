@@ -10,6 +10,7 @@ mod crate_graph;
 mod demo;
 mod domains;
 mod engines_down;
+mod erasure;
 mod faults;
 mod feed;
 mod golden_rows;

@@ -1,6 +1,8 @@
 //! The vault: personal data is sealed before it is stored and opened when it is read, under a key per data subject.
 
 mod envelope;
+mod erasure;
+mod key_file;
 mod new_keys;
 mod provider;
 mod subject_events;
@@ -16,8 +18,11 @@ use sqlx::PgPool;
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+pub use self::erasure::Erasure;
+use self::erasure::Watch;
+pub use self::key_file::LocalKeyFile;
 use self::new_keys::{NewKey, StoreKeys};
-pub use self::provider::{KeyProvider, LocalKeyFile, ProviderError};
+pub use self::provider::{Destroyed, KeyProvider, ProviderError};
 pub use self::subject_events::{Claim, SubjectEvents};
 use crate::bucket::Bucket;
 use crate::lane::Lane;
@@ -27,6 +32,8 @@ const PLATFORM: Uuid = Uuid::nil();
 /// How many unwrapped keys a process holds, and for how long: bounds what a memory dump shows.
 const CACHED_KEYS_MAX: u64 = 50_000;
 const CACHED_KEY_AGE: Duration = Duration::from_secs(300);
+/// How often a new key is wrapped anew because the key that wraps was renewed just then.
+const WRAPS_MAX: u32 = 5;
 
 /// The 256-bit data key of one subject. Wiped when dropped; `Debug` prints nothing of it.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -58,6 +65,12 @@ impl fmt::Debug for SubjectKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyBucket(pub u16);
 
+impl KeyBucket {
+    fn of(subject: Uuid) -> Self {
+        Self(Bucket::of(subject).as_i16().cast_unsigned())
+    }
+}
+
 /// Why personal data could not be sealed or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
@@ -81,6 +94,10 @@ pub enum VaultError {
     ReadKeys(#[source] sqlx::Error),
     #[error("could not store a subject key")]
     StoreKey(#[source] sqlx::Error),
+    #[error("could not erase subject keys")]
+    EraseKeys(#[source] sqlx::Error),
+    #[error("the keys that wrap subject {0}'s are being renewed")]
+    Renewing(Uuid),
     #[error("could not store new subject keys")]
     StoreKeys(#[source] Arc<sqlx::Error>),
     #[error("too many new subjects wait for their keys already")]
@@ -94,7 +111,12 @@ impl VaultError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::ReadKeys(_) | Self::StoreKey(_) | Self::StoreKeys(_) | Self::Overloaded
+            Self::ReadKeys(_)
+                | Self::StoreKey(_)
+                | Self::StoreKeys(_)
+                | Self::EraseKeys(_)
+                | Self::Renewing(_)
+                | Self::Overloaded
         )
     }
 }
@@ -105,14 +127,18 @@ pub struct Vault {
     keys: PgPool,
     provider: Arc<dyn KeyProvider>,
     new_keys: Lane<StoreKeys>,
-    /// `None` stands for an erased subject: erasure is final, so that may be cached too.
-    cached: moka::sync::Cache<(Uuid, Uuid), Option<Arc<SubjectKey>>>,
+    cached: Cached,
+    _watch: Arc<Watch>,
 }
+
+/// By tenant and subject. `None` stands for an erased subject: erasure is final, so that may be cached too.
+type Cached = moka::sync::Cache<(Uuid, Uuid), Option<Arc<SubjectKey>>>;
 
 type Keys = HashMap<Uuid, Option<Arc<SubjectKey>>>;
 
 impl Vault {
-    /// `keys` is a pool on the key database, as role `proofline_vault`. Within a runtime: new keys have a task of their own.
+    /// `keys` is a pool on the key database, as role `proofline_vault`. Within a runtime: new keys have a task of their own, and
+    /// so has looking for subjects that others erased.
     pub fn new(keys: PgPool, provider: Arc<dyn KeyProvider>) -> Self {
         let cached = moka::sync::Cache::builder()
             .max_capacity(CACHED_KEYS_MAX)
@@ -120,6 +146,7 @@ impl Vault {
             .build();
         Self {
             new_keys: new_keys::start(keys.clone()),
+            _watch: Arc::new(Watch::start(keys.clone(), cached.clone())),
             keys,
             provider,
             cached,
@@ -226,10 +253,10 @@ impl Vault {
             if row.tenant_id != tenant {
                 return Err(VaultError::ForeignSubject(row.subject_id));
             }
-            let key = match row.wrapped_key {
-                Some(wrapped) => Some(Arc::new(
+            let key = match row.provider_key_id.zip(row.wrapped_key) {
+                Some((wrapped_by, wrapped)) => Some(Arc::new(
                     self.provider
-                        .unwrap(&row.provider_key_id, row.subject_id, &wrapped)
+                        .unwrap(&wrapped_by, row.subject_id, &wrapped)
                         .await?,
                 )),
                 None => None,
@@ -246,28 +273,31 @@ impl Vault {
         tenant: Uuid,
         subject: Uuid,
     ) -> Result<Option<Arc<SubjectKey>>, VaultError> {
-        let bucket = KeyBucket(Bucket::of(subject).as_i16().cast_unsigned());
+        let bucket = KeyBucket::of(subject);
         let key = SubjectKey::random();
-        let (provider_key_id, wrapped) = self.provider.wrap(bucket, subject, &key).await?;
-        let new = NewKey {
-            subject,
-            tenant,
-            bucket,
-            provider_key_id,
-            wrapped,
-        };
-        let stored = self
-            .new_keys
-            .submit(new)
-            .await
-            .map_err(|_| VaultError::Overloaded)?
-            .map_err(VaultError::StoreKeys)?;
+        let mut stored = false;
+        for _ in 0..WRAPS_MAX {
+            let provider_key_id = self.provider.current(bucket).await?;
+            let new = NewKey {
+                subject,
+                tenant,
+                bucket,
+                wrapped: self.provider.wrap(&provider_key_id, subject, &key).await?,
+                provider_key_id,
+            };
+            let submitted = self.new_keys.submit(new).await;
+            stored = submitted
+                .map_err(|_| VaultError::Overloaded)?
+                .map_err(VaultError::StoreKeys)?;
+            if stored {
+                break;
+            }
+            if let Some(there) = self.find(tenant, &[subject]).await?.remove(&subject) {
+                return Ok(there);
+            }
+        }
         if !stored {
-            return self
-                .find(tenant, &[subject])
-                .await?
-                .remove(&subject)
-                .ok_or(VaultError::KeyMissing(subject));
+            return Err(VaultError::Renewing(subject));
         }
         let key = Some(Arc::new(key));
         self.cached.insert((tenant, subject), key.clone());

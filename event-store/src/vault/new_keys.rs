@@ -1,7 +1,7 @@
 //! New subjects' keys, stored together: concurrent commands about new subjects share a commit of the key database.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -18,7 +18,11 @@ pub(super) struct NewKey {
     pub(super) wrapped: Vec<u8>,
 }
 
-pub(super) struct StoreKeys(PgPool);
+pub(super) struct StoreKeys {
+    keys: PgPool,
+    /// Those of the provider's keys that the key database was told of.
+    known: Mutex<HashSet<String>>,
+}
 
 pub(super) fn start(keys: PgPool) -> Lane<StoreKeys> {
     let limits = Limits {
@@ -29,12 +33,16 @@ pub(super) fn start(keys: PgPool) -> Lane<StoreKeys> {
         weight_max: 256,
         calls_max: 2,
     };
-    Lane::start("subject_keys", StoreKeys(keys), limits)
+    let store = StoreKeys {
+        keys,
+        known: Mutex::default(),
+    };
+    Lane::start("subject_keys", store, limits)
 }
 
 impl Flush for StoreKeys {
     type Item = NewKey;
-    /// Whether it was stored. Else the subject has a key already.
+    /// Whether it was stored. Else the subject has a key already, or the key that wraps was renewed meanwhile.
     type Reply = Result<bool, Arc<sqlx::Error>>;
     type Key = Uuid;
 
@@ -77,9 +85,15 @@ impl StoreKeys {
             .collect();
         let provider_keys: Vec<&str> = items.iter().map(|item| &*item.provider_key_id).collect();
         let wrapped: Vec<&[u8]> = items.iter().map(|item| &*item.wrapped).collect();
+        self.announce(&provider_keys).await?;
+        // The share lock keeps a key from being renewed between the look and the commit: nothing is left under a key that
+        // is destroyed.
         let stored = sqlx::query_scalar!(
             "insert into keys.subject (subject_id, tenant_id, bucket, provider_key_id, wrapped_key)
-             select * from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::bytea[])
+             select n.* from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::bytea[])
+               n(subject_id, tenant_id, bucket, provider_key_id, wrapped_key)
+             join keys.provider_key k on k.id = n.provider_key_id and k.retired_at is null
+             for share of k
              on conflict do nothing returning subject_id",
             &subjects,
             &tenants,
@@ -87,8 +101,29 @@ impl StoreKeys {
             &provider_keys as _,
             &wrapped as _
         )
-        .fetch_all(&self.0)
+        .fetch_all(&self.keys)
         .await?;
         Ok(stored.into_iter().collect())
+    }
+
+    /// Tells the key database which of the provider's keys are in use.
+    async fn announce(&self, provider_keys: &[&str]) -> Result<(), sqlx::Error> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<String> = {
+            let known = known();
+            let new = provider_keys.iter().filter(|id| !known.contains(**id));
+            new.map(|id| (*id).to_owned()).collect()
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        sqlx::query!(
+            "insert into keys.provider_key (id) select distinct unnest($1::text[]) on conflict do nothing",
+            &new
+        )
+        .execute(&self.keys)
+        .await?;
+        known().extend(new);
+        Ok(())
     }
 }

@@ -1,0 +1,265 @@
+//! Destroying the keys of subjects, so that what was sealed under them opens no more, wherever copies of it are.
+//!
+//! Removing a wrapped key from its row is not enough: its bytes stay in dead tuples, in the write-ahead log and in backups. So
+//! the provider's key that wrapped it is destroyed, after every other subject's key was wrapped anew under another one. Each
+//! step can be cut short and done again:
+//!
+//! 1. One transaction removes the wrapped keys and retires the provider's keys that wrapped them; no new key is wrapped under
+//!    those from then on.
+//! 2. The provider puts new keys in their place, and the keys of the others are wrapped anew, batch by batch.
+//! 3. The provider destroys the retired keys, and what it says of that is kept.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::{Cached, KeyBucket, Vault, VaultError};
+
+/// Keys wrapped anew in one transaction.
+const REWRAPPED_MAX: i64 = 500;
+/// How often a process looks for subjects that others erased.
+const WATCHED_EVERY: Duration = Duration::from_secs(1);
+/// How far back it looks each time: a transaction that began before the last look may have committed after it.
+const WATCHED_AGAIN: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
+
+/// What became of a subject's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    pub subject: Uuid,
+    pub erased_at: DateTime<Utc>,
+    /// The provider's key that wrapped it; `None` for a subject that never had a key.
+    pub provider_key_id: Option<String>,
+    /// What the provider says of that key's destruction; `None` while it is not destroyed.
+    pub receipt: Option<String>,
+    /// From then on nobody can undo it.
+    pub final_at: Option<DateTime<Utc>>,
+}
+
+impl Vault {
+    /// Erases subjects of one tenant: nothing that is sealed for them can be opened when this returns, and nothing new be
+    /// sealed. Where it fails half way, the subjects are erased all the same, and [`Vault::finish_erasures`] does the rest.
+    /// Doing it again answers the same.
+    pub async fn erase(&self, tenant: Uuid, subjects: &[Uuid]) -> Result<Vec<Erasure>, VaultError> {
+        let mut tx = self.keys.begin().await.map_err(VaultError::EraseKeys)?;
+        remove(&mut tx, tenant, subjects).await?;
+        tx.commit().await.map_err(VaultError::EraseKeys)?;
+        for subject in subjects {
+            self.cached.insert((tenant, *subject), None);
+        }
+        self.finish_erasures().await?;
+        self.erasures(tenant, subjects).await
+    }
+
+    /// What became of the keys of those of the subjects that were erased.
+    pub async fn erasures(
+        &self,
+        tenant: Uuid,
+        subjects: &[Uuid],
+    ) -> Result<Vec<Erasure>, VaultError> {
+        sqlx::query_as!(
+            Erasure,
+            r#"select s.subject_id as subject, s.erased_at as "erased_at!", s.provider_key_id, k.receipt as "receipt?",
+                      k.final_at as "final_at?"
+               from keys.subject s
+               left join keys.provider_key k on k.id = s.provider_key_id
+               where s.tenant_id = $1 and s.subject_id = any($2) and s.erased_at is not null
+               order by s.subject_id"#,
+            tenant,
+            subjects
+        )
+        .fetch_all(&self.keys)
+        .await
+        .map_err(VaultError::ReadKeys)
+    }
+
+    /// Wraps anew what retired keys still wrap, and has the provider destroy these. Any number of processes may, at once.
+    pub async fn finish_erasures(&self) -> Result<(), VaultError> {
+        let retired = sqlx::query_scalar!(
+            "select id from keys.provider_key where retired_at is not null and destroyed_at is null order by id"
+        )
+        .fetch_all(&self.keys)
+        .await
+        .map_err(VaultError::ReadKeys)?;
+        for old in retired {
+            let new = self.provider.renew(&old).await?;
+            while self.rewrap(&old, &new).await? > 0 {}
+            let destroyed = self.provider.destroy(&old).await?;
+            sqlx::query!(
+                "update keys.provider_key set destroyed_at = clock_timestamp(), final_at = $2, receipt = $3
+                 where id = $1 and destroyed_at is null",
+                old,
+                destroyed.final_at,
+                destroyed.receipt
+            )
+            .execute(&self.keys)
+            .await
+            .map_err(VaultError::EraseKeys)?;
+            tracing::info!(
+                key = old,
+                receipt = destroyed.receipt,
+                "a wrapping key was destroyed"
+            );
+        }
+        Ok(())
+    }
+
+    /// Forgets the keys of subjects that any process erased since then, as it does by itself every second.
+    pub async fn evict_erased(&self, since: DateTime<Utc>) -> Result<(), VaultError> {
+        let evicted = evict(&self.keys, &self.cached, since).await;
+        evicted.map(drop).map_err(VaultError::ReadKeys)
+    }
+
+    /// Answers how many keys were wrapped anew.
+    async fn rewrap(&self, old: &str, new: &str) -> Result<usize, VaultError> {
+        let mut tx = self.keys.begin().await.map_err(VaultError::EraseKeys)?;
+        let rows = sqlx::query!(
+            r#"select subject_id, wrapped_key as "wrapped_key!" from keys.subject
+               where provider_key_id = $1 and wrapped_key is not null order by subject_id limit $2 for update"#,
+            old,
+            REWRAPPED_MAX
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(VaultError::ReadKeys)?;
+        let mut subjects = Vec::with_capacity(rows.len());
+        let mut wrapped = Vec::with_capacity(rows.len());
+        for row in rows {
+            let key = self
+                .provider
+                .unwrap(old, row.subject_id, &row.wrapped_key)
+                .await?;
+            wrapped.push(self.provider.wrap(new, row.subject_id, &key).await?);
+            subjects.push(row.subject_id);
+        }
+        announce(&mut tx, new).await?;
+        sqlx::query!(
+            "update keys.subject s set provider_key_id = $1, wrapped_key = n.wrapped_key
+             from unnest($2::uuid[], $3::bytea[]) n(subject_id, wrapped_key) where s.subject_id = n.subject_id",
+            new,
+            &subjects,
+            &wrapped
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(VaultError::EraseKeys)?;
+        tx.commit().await.map_err(VaultError::EraseKeys)?;
+        Ok(subjects.len())
+    }
+}
+
+/// Removes wrapped keys, and retires what wrapped them. A subject without a key is noted as erased, too.
+async fn remove(tx: &mut PgConnection, tenant: Uuid, subjects: &[Uuid]) -> Result<(), VaultError> {
+    let buckets: Vec<i16> = subjects
+        .iter()
+        .map(|subject| KeyBucket::of(*subject).0.cast_signed())
+        .collect();
+    let removed = sqlx::query!(
+        "insert into keys.subject as s (subject_id, tenant_id, bucket, erased_at)
+         select n.subject_id, $1, n.bucket, clock_timestamp() from unnest($2::uuid[], $3::smallint[]) n(subject_id, bucket)
+         order by n.subject_id
+         on conflict (subject_id) do update set wrapped_key = null, erased_at = coalesce(s.erased_at, excluded.erased_at)
+           where s.tenant_id = excluded.tenant_id
+         returning s.subject_id, s.provider_key_id",
+        tenant,
+        subjects,
+        &buckets
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(VaultError::EraseKeys)?;
+    let foreign = |subject: &&Uuid| !removed.iter().any(|row| row.subject_id == **subject);
+    if let Some(foreign) = subjects.iter().find(foreign) {
+        return Err(VaultError::ForeignSubject(*foreign));
+    }
+    let wrapped_by: Vec<String> = removed
+        .into_iter()
+        .filter_map(|row| row.provider_key_id)
+        .collect();
+    // Waits for whoever is wrapping a new key under one of them.
+    sqlx::query!(
+        "with retired as (
+           select id from keys.provider_key where id = any($1) and retired_at is null order by id for update
+         )
+         update keys.provider_key k set retired_at = clock_timestamp() from retired r where k.id = r.id",
+        &wrapped_by
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(VaultError::EraseKeys)
+}
+
+async fn announce(tx: &mut PgConnection, provider_key_id: &str) -> Result<(), VaultError> {
+    sqlx::query!(
+        "insert into keys.provider_key (id) values ($1) on conflict do nothing",
+        provider_key_id
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(VaultError::StoreKey)
+}
+
+async fn evict(
+    keys: &PgPool,
+    cached: &Cached,
+    since: DateTime<Utc>,
+) -> Result<DateTime<Utc>, sqlx::Error> {
+    let erased = sqlx::query!(
+        r#"select subject_id, tenant_id, erased_at as "erased_at!" from keys.subject where erased_at > $1"#,
+        since - WATCHED_AGAIN
+    )
+    .fetch_all(keys)
+    .await?;
+    let mut last = since;
+    for row in erased {
+        cached.insert((row.tenant_id, row.subject_id), None);
+        last = last.max(row.erased_at);
+    }
+    // What was replaced is wiped when it is dropped, which the cache puts off until it tidies up.
+    cached.run_pending_tasks();
+    Ok(last)
+}
+
+async fn now(keys: &PgPool) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
+        .fetch_one(keys)
+        .await
+}
+
+/// Looks for subjects that others erased, as long as the vault lives.
+pub(super) struct Watch(JoinHandle<()>);
+
+impl Watch {
+    pub(super) fn start(keys: PgPool, cached: Cached) -> Self {
+        Self(tokio::spawn(async move {
+            let mut since = None;
+            loop {
+                // Of what was erased before the first look, nothing is cached.
+                let looked = match since {
+                    Some(since) => evict(&keys, &cached, since).await,
+                    None => now(&keys).await,
+                };
+                match looked {
+                    Ok(last) => since = Some(last),
+                    // Whoever can't hear of erasures must not go on with keys that may be gone.
+                    Err(error) => {
+                        tracing::warn!(error = %error, "could not look for erased subjects: all keys are forgotten");
+                        cached.invalidate_all();
+                        since = None;
+                    }
+                }
+                tokio::time::sleep(WATCHED_EVERY).await;
+            }
+        }))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
