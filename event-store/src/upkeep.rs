@@ -1,10 +1,12 @@
-//! What a writing process looks after beside appending: partitions ahead of both logs' heads, and ids of telemetry that are
-//! too old to come again.
+//! What a writing process looks after beside appending: partitions ahead of both logs' heads, ids of telemetry that are
+//! too old to come again, and erasures that were cut short.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use sqlx::PgPool;
+
+use crate::vault::{Vault, VaultError};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// Ids forgotten in one transaction.
@@ -21,27 +23,32 @@ pub enum UpkeepError {
     EnsurePartitions(#[source] sqlx::Error),
     #[error("could not forget old telemetry ids")]
     PruneIds(#[source] sqlx::Error),
+    #[error("could not finish erasures")]
+    FinishErasures(#[source] VaultError),
 }
 
 /// Any number of processes may do it at once.
 #[derive(Clone)]
 pub struct Upkeep {
     pool: PgPool,
+    vault: Vault,
 }
 
 impl Upkeep {
     /// `pool` connects as [`crate::Role::Writer`].
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub fn new(pool: PgPool, vault: Vault) -> Self {
+        Self { pool, vault }
     }
 
     /// Now, and then every minute.
     pub async fn run(&self) -> Infallible {
         loop {
-            if let Err(error) = self.ensure_partitions().await {
-                tracing::error!(error = %error, source = ?std::error::Error::source(&error), "upkeep failed");
-            }
-            if let Err(error) = self.prune_ids().await {
+            let failed = [
+                self.ensure_partitions().await.err(),
+                self.prune_ids().await.err(),
+                self.finish_erasures().await.err(),
+            ];
+            for error in failed.into_iter().flatten() {
                 tracing::error!(error = %error, source = ?std::error::Error::source(&error), "upkeep failed");
             }
             tokio::time::sleep(EVERY).await;
@@ -77,6 +84,11 @@ impl Upkeep {
             created += log.created.cast_unsigned();
         }
         Ok(created)
+    }
+
+    async fn finish_erasures(&self) -> Result<(), UpkeepError> {
+        let finished = self.vault.finish_erasures().await;
+        finished.map_err(UpkeepError::FinishErasures)
     }
 
     /// Answers how many ids were forgotten.

@@ -9,8 +9,7 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{self, Next};
 use commands::Commands;
-use event_store::seal::{Anchor, Sealer};
-use event_store::{LogName, Role, Upkeep, connect};
+use event_store::{LogName, Role, connect};
 use platform::serve::{self, Ops};
 use projections::{ProjectionState, Projections, Reads, Wake};
 use read_api::{ReadConfig, ReadState};
@@ -20,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use write_api::WriteState;
 
+use crate::chores::Chores;
 use crate::config::{Connections, Tuning};
 use crate::secrets::Secrets;
 use crate::write_side;
@@ -27,8 +27,6 @@ use crate::write_side;
 const PROJECTOR_CONNECTIONS: u32 = 12;
 const READER_CONNECTIONS: u32 = 10;
 const KEY_CONNECTIONS: u32 = 2;
-const UPKEEP_CONNECTIONS: u32 = 1;
-const SEALER_CONNECTIONS: u32 = 2;
 /// For requests in flight when the process is told to stop; streams end at once.
 const GRACE: Duration = Duration::from_secs(2);
 /// For a batch that a projector has begun, and for giving its leases back.
@@ -47,8 +45,7 @@ pub enum Part {
 pub struct App {
     part: Part,
     commands: Option<Commands>,
-    upkeep: Option<Upkeep>,
-    sealer: Option<Arc<Sealer>>,
+    chores: Option<Chores>,
     projections: Option<Projections>,
     router: Router,
 }
@@ -61,16 +58,8 @@ impl App {
             Part::All | Part::WriteApi => Some(write_side::open(connections, &secrets).await?),
             Part::ReadApi | Part::Projector => None,
         };
-        let upkeep = match &commands {
-            Some(_) => Some(Upkeep::new(connect(
-                &connections.database_url,
-                Role::Writer,
-                UPKEEP_CONNECTIONS,
-            )?)),
-            None => None,
-        };
-        let sealer = match &commands {
-            Some(_) => Some(Arc::new(open_sealer(connections, &secrets).await?)),
+        let chores = match &commands {
+            Some(_) => Some(Chores::open(connections, &secrets).await?),
             None => None,
         };
         let projections = match part {
@@ -113,8 +102,7 @@ impl App {
         Ok(Self {
             part,
             commands,
-            upkeep,
-            sealer,
+            chores,
             projections,
             router: serve::finish(router, ops),
         })
@@ -135,16 +123,10 @@ impl App {
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
         let projecting = CancellationToken::new();
         let mut tasks = tokio::task::JoinSet::new();
-        if let Some(upkeep) = self.upkeep.clone() {
+        if let Some(chores) = self.chores {
             let until = projecting.clone();
             tasks.spawn(async move {
-                until.run_until_cancelled(upkeep.run()).await;
-            });
-        }
-        if let Some(sealer) = self.sealer.clone() {
-            let until = projecting.clone();
-            tasks.spawn(async move {
-                until.run_until_cancelled(sealer.run()).await;
+                until.run_until_cancelled(chores.run()).await;
             });
         }
         if let Some(projections) = &self.projections {
@@ -183,13 +165,6 @@ impl App {
             .await
             .context("could not serve")
     }
-}
-
-async fn open_sealer(connections: &Connections, secrets: &Secrets) -> Result<Sealer> {
-    let pool = connect(&connections.database_url, Role::Sealer, SEALER_CONNECTIONS)?;
-    let vault = write_side::vault(connections, secrets).await?;
-    let anchor = Anchor::folder(&connections.anchor())?;
-    Ok(Sealer::new(pool, vault, vec![anchor]))
 }
 
 async fn open_projections(connections: &Connections, secrets: &Secrets) -> Result<Projections> {

@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod app;
+mod chores;
 pub mod cli;
 pub mod config;
 pub mod demo;

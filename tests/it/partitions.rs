@@ -36,7 +36,7 @@ async fn partitions(world: &World, log: &str) -> Vec<String> {
 async fn the_log_crosses_partitions_that_were_made_ahead_of_it() {
     let world = World::new().await;
     let store = world.store().await;
-    let upkeep = Upkeep::new(world.pool(Role::Writer));
+    let upkeep = Upkeep::new(world.pool(Role::Writer), world.vault());
     assert_eq!(upkeep.ensure_partitions().await.unwrap(), 0);
     let log = EventLog::open(world.pool(Role::Projector)).await.unwrap();
     for partition in 1..=3 {
@@ -116,7 +116,7 @@ async fn a_stream_that_spans_partitions_keeps_its_order_and_its_versions() {
 async fn several_processes_make_a_partition_once() {
     let world = World::new().await;
     grown_to(&world, SIZE).await;
-    let upkeeps = [(); 4].map(|()| Upkeep::new(world.pool(Role::Writer)));
+    let upkeeps = [(); 4].map(|()| Upkeep::new(world.pool(Role::Writer), world.vault()));
     let made = futures::future::join_all(upkeeps.iter().map(Upkeep::ensure_partitions)).await;
     let made: u32 = made.into_iter().map(Result::unwrap).sum();
     assert_eq!(made, 1);
@@ -143,7 +143,7 @@ async fn making_a_partition_waits_for_no_reader_and_no_writer() {
         .await
         .unwrap();
     assert_eq!(
-        Upkeep::new(world.pool(Role::Writer))
+        Upkeep::new(world.pool(Role::Writer), world.vault())
             .ensure_partitions()
             .await
             .unwrap(),
@@ -172,7 +172,7 @@ async fn telemetry_ids_that_can_not_come_again_are_forgotten_and_others_are_not(
             .await
             .unwrap();
     }
-    let upkeep = Upkeep::new(world.pool(Role::Writer));
+    let upkeep = Upkeep::new(world.pool(Role::Writer), world.vault());
     assert_eq!(upkeep.prune_ids().await.unwrap(), 12_000);
     assert_eq!(upkeep.prune_ids().await.unwrap(), 0);
     let left: i64 = sqlx::query_scalar("select count(*) from es.telemetry_ids")

@@ -9,6 +9,7 @@ use sqlx::{Executor as _, PgPool};
 use tests::World;
 use tokio::process::Command;
 
+use crate::part::Part;
 use crate::support::{append, event};
 
 /// More than two tiles.
@@ -476,4 +477,48 @@ async fn check(bundle: &Path, arguments: &[&str]) -> Output {
 
 fn path(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+/// A restore may have lost a tail: the log is another one from then on, and is sealed as such.
+#[tokio::test]
+async fn a_log_in_a_new_incarnation_is_sealed_anew_from_its_beginning() {
+    let sealed = Sealed::with(5_000).await;
+    sealed.seal().await;
+    let before = sealed.audit(&[]).await.unwrap();
+    let mut owner = sealed.world.owner().await;
+    owner
+        .execute("update es.log set system_identifier = system_identifier + 1")
+        .await
+        .unwrap();
+    assert_eq!(sealed.seal().await, 5_000);
+    let after = sealed
+        .audit(std::slice::from_ref(&sealed.anchor))
+        .await
+        .unwrap();
+    assert!(after.is_clean(), "{after:?}");
+    assert_ne!(before.incarnation, after.incarnation);
+    assert_eq!((after.sealed, after.anchored), (5_000, 5_000));
+    assert_eq!(after.origin, before.origin);
+    for incarnation in [before.incarnation, after.incarnation] {
+        assert_eq!(sealed.anchor.heads(incarnation).await.unwrap().len(), 2);
+    }
+}
+
+/// Nobody asks for it: whoever writes seals, too.
+#[tokio::test]
+async fn a_writing_process_seals_and_anchors_what_stands_in_the_log() {
+    let sealed = Sealed::with(10).await;
+    let part = Part::start("write-api", &sealed.world, &[]).await;
+    part.shows("sealed", |metrics| {
+        metrics.value("proofline_sealed_position") == Some(10.0)
+    })
+    .await;
+    let name = format!(
+        r#"proofline_anchored_position{{anchor="{}"}}"#,
+        sealed.anchor.name()
+    );
+    part.shows("anchored", |metrics| metrics.value(&name) == Some(10.0))
+        .await;
+    part.stop().await;
+    assert_eq!(sealed.found().await, [""; 0]);
 }

@@ -268,6 +268,15 @@ impl Log {
             .as_ref()
             .is_none_or(|sealed| self.now - sealed.head.signed_at >= UNSEALED_MAX)
     }
+
+    fn tree_head(&self, tree: &Tree) -> TreeHead {
+        TreeHead {
+            incarnation: self.incarnation,
+            size: tree.size(),
+            root: tree.root(),
+            signed_at: self.now,
+        }
+    }
 }
 
 /// Sealers take turns, in every process.
@@ -347,15 +356,4 @@ async fn grow(
         round.heads.push(signer.head(log.tree_head(tree))?);
     }
     Ok(round)
-}
-
-impl Log {
-    fn tree_head(&self, tree: &Tree) -> TreeHead {
-        TreeHead {
-            incarnation: self.incarnation,
-            size: tree.size(),
-            root: tree.root(),
-            signed_at: self.now,
-        }
-    }
 }

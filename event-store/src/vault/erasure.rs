@@ -4,10 +4,10 @@
 //! the provider's key that wrapped it is destroyed, after every other subject's key was wrapped anew under another one. Each
 //! step can be cut short and done again:
 //!
-//! 1. One transaction removes the wrapped keys and retires the provider's keys that wrapped them; no new key is wrapped under
-//!    those from then on.
-//! 2. The provider puts new keys in their place, and the keys of the others are wrapped anew, batch by batch.
-//! 3. The provider destroys the retired keys, and what it says of that is kept.
+//! 1. The provider puts new keys in the place of those that wrap the subjects'.
+//! 2. One transaction removes the wrapped keys and retires what wrapped them; no new key comes under those from then on.
+//! 3. The keys of everybody else are wrapped anew, batch by batch.
+//! 4. The provider destroys the retired keys, and what it says of that is kept.
 
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ impl Vault {
     /// sealed. Where it fails half way, the subjects are erased all the same, and [`Vault::finish_erasures`] does the rest.
     /// Doing it again answers the same.
     pub async fn erase(&self, tenant: Uuid, subjects: &[Uuid]) -> Result<Vec<Erasure>, VaultError> {
+        self.renew(subjects).await?;
         let mut tx = self.keys.begin().await.map_err(VaultError::EraseKeys)?;
         remove(&mut tx, tenant, subjects).await?;
         tx.commit().await.map_err(VaultError::EraseKeys)?;
@@ -110,6 +111,25 @@ impl Vault {
     pub async fn evict_erased(&self, since: DateTime<Utc>) -> Result<(), VaultError> {
         let evicted = evict(&self.keys, &self.cached, since).await;
         evicted.map(drop).map_err(VaultError::ReadKeys)
+    }
+
+    /// Puts new keys in the place of those that wrap the subjects', so that whoever comes next has one to be wrapped by once these
+    /// are retired. What fails here is tried again, and told, when the erasure is finished.
+    async fn renew(&self, subjects: &[Uuid]) -> Result<(), VaultError> {
+        let wrapped_by = sqlx::query_scalar!(
+            r#"select distinct provider_key_id as "provider_key_id!" from keys.subject
+               where subject_id = any($1) and wrapped_key is not null"#,
+            subjects
+        )
+        .fetch_all(&self.keys)
+        .await
+        .map_err(VaultError::ReadKeys)?;
+        for key_id in wrapped_by {
+            if let Err(error) = self.provider.renew(&key_id).await {
+                tracing::warn!(key = key_id, error = %error, "could not renew a wrapping key");
+            }
+        }
+        Ok(())
     }
 
     /// Answers how many keys were wrapped anew.

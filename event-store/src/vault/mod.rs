@@ -34,6 +34,7 @@ const CACHED_KEYS_MAX: u64 = 50_000;
 const CACHED_KEY_AGE: Duration = Duration::from_secs(300);
 /// How often a new key is wrapped anew because the key that wraps was renewed just then.
 const WRAPS_MAX: u32 = 5;
+const WRAP_PAUSE: Duration = Duration::from_millis(50);
 
 /// The 256-bit data key of one subject. Wiped when dropped; `Debug` prints nothing of it.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -295,6 +296,7 @@ impl Vault {
             if let Some(there) = self.find(tenant, &[subject]).await?.remove(&subject) {
                 return Ok(there);
             }
+            tokio::time::sleep(WRAP_PAUSE).await;
         }
         if !stored {
             return Err(VaultError::Renewing(subject));
