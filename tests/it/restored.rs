@@ -182,6 +182,7 @@ impl Cluster {
             "proofline_writer",
             "proofline_projector",
             "proofline_reader",
+            "proofline_sealer",
         ] {
             owner
                 .execute(&*format!("create role {role} nologin"))
