@@ -83,6 +83,17 @@ impl Event {
             Self::Activity(event) => event.event_type(),
         }
     }
+
+    /// What happened, in plain words. Tells no person and no secret.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Account(event) => event.sentence(),
+            Self::Site(event) => event.sentence(),
+            Self::Notification(event) => event.sentence(),
+            Self::Integration(event) => event.sentence(),
+            Self::Activity(event) => event.sentence(),
+        }
+    }
 }
 
 /// The upcasters of all aggregates. Apply each that can, in order; [`Event::decode`] does.

@@ -1,6 +1,7 @@
 //! Golden files: what each event looks like in storage, for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::{Value, json};
 
 use crate::event::{DecodeError, Event};
+use crate::words::Fact;
 
 /// One file: `golden/<aggregate>/<event>[.<what is special>].v<version>.json`.
 #[derive(Deserialize)]
@@ -214,5 +216,68 @@ mod tests {
             folders,
             aggregates.map(|(name, _)| (*name).to_owned()).collect()
         );
+    }
+
+    /// `PROOFLINE_WRITE_GOLDEN=1` writes the table anew; look at the difference.
+    #[test]
+    fn every_golden_event_says_in_plain_words_what_the_table_has() {
+        let mut said = String::new();
+        for (aggregate_type, types) in crate::EVENT_TYPES {
+            let files = read(aggregate_type);
+            let mut state = crate::State::absent(aggregate_type).unwrap();
+            for event_type in *types {
+                let of_type = |(_, golden): &(_, &Golden)| golden.event_type == *event_type;
+                for (name, golden) in files.iter().filter(of_type) {
+                    let event = decode(aggregate_type, golden, &golden.payload).unwrap();
+                    let sentence = event.sentence();
+                    writeln!(said, "{aggregate_type}/{name}\n    {sentence}").unwrap();
+                    state.apply(event).unwrap();
+                }
+            }
+            writeln!(said, "{aggregate_type}, after all that").unwrap();
+            for Fact { name, value } in state.facts() {
+                writeln!(said, "    {name}: {value}").unwrap();
+            }
+        }
+        let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("sentences.txt");
+        if std::env::var_os("PROOFLINE_WRITE_GOLDEN").is_some() {
+            fs::write(&table, &said).unwrap();
+        }
+        assert_eq!(said, fs::read_to_string(table).unwrap());
+    }
+
+    #[test]
+    fn no_word_about_an_event_or_its_aggregate_tells_a_person_or_a_secret() {
+        let mut hidden_texts = 0;
+        for (aggregate_type, _) in crate::EVENT_TYPES {
+            for (name, golden) in read(aggregate_type) {
+                let event = decode(aggregate_type, &golden, &golden.payload).unwrap();
+                let mut state = crate::State::absent(aggregate_type).unwrap();
+                state.apply(event.clone()).unwrap();
+                let said = format!("{} {:?}", event.sentence(), state.facts());
+                let mut hidden = Vec::new();
+                texts(&golden.payload, false, &mut hidden);
+                hidden_texts += hidden.len();
+                for text in hidden {
+                    assert!(!said.contains(&text), "{name}: {said}");
+                }
+            }
+        }
+        assert!(hidden_texts > 0);
+    }
+
+    /// Every text within an envelope, and every hash.
+    fn texts(value: &Value, is_hidden: bool, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                for (name, member) in members {
+                    let hides = is_hidden || name == "$pii" || name == "hash";
+                    texts(member, hides, found);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| texts(item, is_hidden, found)),
+            Value::String(text) if is_hidden => found.push(text.clone()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
     }
 }

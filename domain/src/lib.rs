@@ -9,6 +9,8 @@
 //!   storage goes through as well. So **a value's check may be loosened, never tightened**: a stricter check
 //!   needs a new event version and an upcaster.
 //! - Personal data and secrets stand in an event only inside [`Pii`].
+//! - Every event has a sentence and every aggregate its facts, in plain words ([`Event::sentence`], [`State::facts`]).
+//!   They tell no person and no secret.
 //! - Every error, of a value or of a decision, is a [`DomainError`] with a stable code and a kind.
 
 pub mod account;
@@ -27,8 +29,10 @@ mod message;
 mod money;
 mod person;
 mod pii;
+mod state;
 mod stored_names;
 mod text;
+mod words;
 
 #[cfg(test)]
 mod golden;
@@ -49,7 +53,9 @@ pub use crate::person::{
     Buyer, City, CountryCode, Email, FirstName, InvalidCountryCode, InvalidEmail, LastName,
 };
 pub use crate::pii::Pii;
+pub use crate::state::{OtherAggregate, State};
 pub use crate::stored_names::UnknownName;
 pub use crate::text::{
     AccountName, ExternalId, Label, NotificationName, ProductTitle, SiteName, TextError,
 };
+pub use crate::words::Fact;

@@ -14,9 +14,9 @@ use crate::text::{AccountName, Label};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    name: Option<AccountName>,
+    pub(super) name: Option<AccountName>,
     /// With the revoked ones: a key's id is never given to another key.
-    api_keys: BTreeMap<ApiKeyId, ApiKey>,
+    pub(super) api_keys: BTreeMap<ApiKeyId, ApiKey>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

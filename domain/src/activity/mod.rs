@@ -7,6 +7,7 @@ mod event;
 #[cfg(test)]
 mod tests;
 mod upcast;
+mod words;
 
 pub use self::aggregate::{Activity, ActivityStatus};
 pub use self::command::ActivityCommand;

@@ -8,6 +8,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod upcast;
+mod words;
 
 pub use self::aggregate::{RegisteredSite, Site};
 pub use self::command::SiteCommand;
