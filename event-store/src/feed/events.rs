@@ -1,5 +1,6 @@
 //! Reading the domain log.
 
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -36,6 +37,36 @@ impl EventLog {
             .into_iter()
             .map(RecordedEvent::try_from)
             .collect()
+    }
+
+    /// The stream's events after `sequence` in order, at most `limit`, as stored.
+    pub async fn read_stream(
+        &self,
+        stream: &StreamId,
+        sequence: i64,
+        limit: i64,
+    ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+        sqlx::query_file_as!(
+            EventRow,
+            "sql/select_stream_events.sql",
+            stream.aggregate_type,
+            stream.aggregate_id,
+            sequence,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(RecordedEvent::try_from)
+        .collect()
+    }
+
+    /// The last position that was appended at `time` or before; 0 before the first. `None` while the time is yet to come
+    /// by the database's clock, since events may still be appended before it.
+    pub async fn position_at(&self, time: DateTime<Utc>) -> Result<Option<i64>, sqlx::Error> {
+        sqlx::query_file_scalar!("sql/select_position_at.sql", time)
+            .fetch_one(&self.pool)
+            .await
     }
 
     async fn query(&self, extent: Extent) -> Result<Page<RecordedEvent>, sqlx::Error> {
