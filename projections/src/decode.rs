@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Upcasts and decodes; personal data stays sealed. An event that this build does not know is an error, whoever reads
 /// it: it may mean something to the reader.
-pub(crate) fn decode(recorded: &RecordedEvent) -> Result<Event, DecodeError> {
+pub fn decode(recorded: &RecordedEvent) -> Result<Event, DecodeError> {
     let payload = recorded
         .payload_value()
         .map_err(|source| DecodeError::Payload {

@@ -89,6 +89,15 @@ impl<'a, P: Rows> Change<'a, P> {
     pub(crate) fn of(recorded: &'a RecordedEvent) -> Result<Option<Self>, SinkError> {
         let place = Place::of(recorded);
         let event = decode(recorded).map_err(|source| SinkError::Decode { place, source })?;
+        Self::of_decoded(event, recorded)
+    }
+
+    /// The same where the event is decoded already.
+    pub(crate) fn of_decoded(
+        event: Event,
+        recorded: &'a RecordedEvent,
+    ) -> Result<Option<Self>, SinkError> {
+        let place = Place::of(recorded);
         let Some(event) = P::own(event) else {
             return Ok(None);
         };

@@ -17,6 +17,7 @@ pub mod event_stream;
 pub mod fold;
 pub mod integration_list;
 pub mod notification_list;
+pub mod past;
 pub mod positions;
 mod projection;
 mod projections;
@@ -35,6 +36,7 @@ pub mod telemetry_facts;
 /// In the answers of reads, and in waits.
 pub use event_store::{LogName, Token, TokenError};
 
+pub use crate::decode::decode;
 pub use crate::drivers::{Drivers, DriversConfig, DriversError};
 pub use crate::event_stream::{EventStream, PublicEvent, StreamError};
 pub use crate::positions::{PositionError, Positions, ProjectionProgress, ProjectionState, Waited};

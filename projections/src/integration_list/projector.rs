@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use domain::Event;
 use domain::integration::IntegrationEvent;
+use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use crate::sink::{CopyRows, PgProjector, column};
 pub struct IntegrationList;
 
 /// A row of table `integration`.
+#[derive(Serialize)]
 pub struct Row {
     integration_id: Uuid,
     account_id: Uuid,

@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use domain::Event;
 use domain::notification::{NotificationEvent, NotificationStatus};
+use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use crate::sink::{CopyRows, PgProjector, column};
 pub struct NotificationList;
 
 /// A row of table `notification`.
+#[derive(Serialize)]
 pub struct Row {
     notification_id: Uuid,
     account_id: Uuid,

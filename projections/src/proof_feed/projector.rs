@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use domain::Event;
 use domain::activity::ActivityEvent;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use crate::sink::{CopyRows, PgProjector, column};
 pub struct ProofFeed;
 
 /// A row of table `proof`.
+#[derive(Serialize)]
 pub struct Row {
     activity_id: Uuid,
     account_id: Uuid,
@@ -22,6 +23,7 @@ pub struct Row {
     kind: String,
     product: Option<String>,
     /// JSON, as text: on the way through `jsonb` it would be rewritten.
+    #[serde(serialize_with = "as_json")]
     buyer: Option<String>,
     event_id: Uuid,
     version: i64,
@@ -34,6 +36,15 @@ pub struct Row {
 struct Payload<'a> {
     #[serde(borrow)]
     buyer: Option<&'a RawValue>,
+}
+
+/// A text that is JSON, as what it says.
+fn as_json<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let parsed = text.as_deref().map(serde_json::from_str::<&RawValue>);
+    parsed
+        .transpose()
+        .map_err(serde::ser::Error::custom)?
+        .serialize(serializer)
 }
 
 impl Rows for ProofFeed {

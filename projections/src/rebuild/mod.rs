@@ -13,6 +13,7 @@ mod meters;
 mod postgres;
 mod progress;
 mod redis;
+mod trial;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub(crate) use self::meters::show_builds;
 use self::postgres::{RowSum, Sees, begin_long};
 pub use self::progress::{Building, Progressed, Stage, Tracker};
 use self::redis::{CounterSum, Keys};
+pub use self::trial::{Broken, Verdict, Why, try_out};
 use crate::drivers::{Drivers, Version};
 use crate::integration_list::IntegrationList;
 use crate::notification_list::NotificationList;

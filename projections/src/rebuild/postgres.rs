@@ -37,6 +37,19 @@ impl<P: Rows> RowSum<P> {
     fn bytes_of(row: &P::Row) -> usize {
         Self::PLACE_BYTES + P::heap_bytes(row)
     }
+
+    /// After a failure the row is gone.
+    pub(super) fn fold(&mut self, change: Option<Change<'_, P>>) -> Result<(), SinkError> {
+        let Some(change) = change else { return Ok(()) };
+        let key = change.key();
+        let before = self.rows.remove(&key);
+        self.bytes -= before.as_ref().map_or(0, Self::bytes_of);
+        if let Some(row) = change.apply(before)? {
+            self.bytes += Self::bytes_of(&row);
+            self.rows.insert(key, row);
+        }
+        Ok(())
+    }
 }
 
 impl<P: Rows> Sum for RowSum<P> {
@@ -49,17 +62,7 @@ impl<P: Rows> Sum for RowSum<P> {
     }
 
     fn add(&mut self, record: &RecordedEvent) -> Result<(), SinkError> {
-        let Some(change) = Change::<P>::of(record)? else {
-            return Ok(());
-        };
-        let key = change.key();
-        let before = self.rows.remove(&key);
-        self.bytes -= before.as_ref().map_or(0, Self::bytes_of);
-        if let Some(row) = change.apply(before)? {
-            self.bytes += Self::bytes_of(&row);
-            self.rows.insert(key, row);
-        }
-        Ok(())
+        self.fold(Change::of(record)?)
     }
 
     fn keep(&mut self, slots: &Range<u32>) {

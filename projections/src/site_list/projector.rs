@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use domain::Event;
 use domain::site::SiteEvent;
+use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use crate::sink::{CopyRows, PgProjector, column};
 pub struct SiteList;
 
 /// A row of table `site`.
+#[derive(Serialize)]
 pub struct Row {
     site_id: Uuid,
     account_id: Uuid,
