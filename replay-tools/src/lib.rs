@@ -9,6 +9,7 @@ mod engines;
 mod import;
 mod rebuild;
 mod status;
+mod told;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::mapping::Mapped;
 use super::refusal::Refusal;
+use crate::told::told;
 
 /// An event that may enter.
 pub(super) struct Admitted {
@@ -203,27 +204,6 @@ fn unknown_field(given: &Value, encoded: &Value) -> Option<String> {
                 unknown_field(given, encoded).map(|pointer| format!("/{index}{pointer}"))
             }),
         _ => None,
-    }
-}
-
-/// The error with its sources, without what serde quotes of the payload: that may be personal.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        told.push_str(": ");
-        told.push_str(&without_quotation(&cause.to_string()));
-        source = cause.source();
-    }
-    told
-}
-
-fn without_quotation(text: &str) -> String {
-    match (text.find('"'), text.rfind('"')) {
-        (Some(first), Some(last)) if first < last => {
-            format!("{}\"…\"{}", &text[..first], &text[last + 1..])
-        }
-        _ => text.to_owned(),
     }
 }
 
