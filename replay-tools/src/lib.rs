@@ -4,9 +4,11 @@
 //! it works through the same crates as the platform does.
 
 mod audit;
+mod check;
 mod dead_letters;
 mod engines;
 mod import;
+mod past;
 mod rebuild;
 mod status;
 mod told;
@@ -45,6 +47,16 @@ enum Command {
     /// Prove that the log is what it was, and write evidence for others
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Show an aggregate as it was at a moment
+    StateAt(past::StateAtArgs),
+    /// Tell everything that happened to an aggregate
+    History(past::HistoryArgs),
+    /// Show what changed about an aggregate between two moments
+    Diff(past::DiffArgs),
+    /// Show the rows of a read model as they were at a moment, for one account
+    ProjectAt(past::ProjectAtArgs),
+    /// Try the code of this build on every event of the log
+    Check(check::CheckArgs),
     /// Look after the events that could not be projected
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
@@ -85,6 +97,11 @@ pub async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> Result<(
     match arguments.command {
         Command::Status { json } => status::run(&database_url, json, out).await,
         Command::Audit(command) => audit::run(&database_url, data_dir, command, out).await,
+        Command::StateAt(args) => past::state_at(&args, &database_url, out).await,
+        Command::History(args) => past::history(&args, &database_url, out).await,
+        Command::Diff(args) => past::diff(&args, &database_url, out).await,
+        Command::ProjectAt(args) => past::project_at(&args, &database_url, out).await,
+        Command::Check(args) => check::run(&args, &database_url, out).await,
         Command::DeadLetters(command) => dead_letters::run(&database_url, command, out).await,
         Command::Import(args) => import::run(&args, &database_url, data_dir, out).await,
         Command::Rebuild { args, engines } => {

@@ -32,6 +32,7 @@ mod several_processes;
 mod snapshots;
 mod support;
 mod tenants;
+mod time_travel;
 mod torture;
 mod traces;
 mod verifier;

@@ -1,15 +1,17 @@
-//! A rebuild in a terminal: what it does, how fast, and for how long still.
+//! A rebuild, or a trial, in a terminal: what it does, how fast, and for how long still.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use projections::rebuild::{Progressed, Stage};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 const TICK: Duration = Duration::from_millis(200);
 
-/// Shows what is told until nobody tells any more. Nothing where there is no terminal.
-pub(super) fn show(mut progress: watch::Receiver<Progressed>) {
+/// Shows what is told until nobody tells any more. Nothing where there is no terminal. Ends once
+/// the bar is gone.
+pub(crate) fn show(mut progress: watch::Receiver<Progressed>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let bar = ProgressBar::no_length();
         bar.enable_steady_tick(TICK);
@@ -26,7 +28,7 @@ pub(super) fn show(mut progress: watch::Receiver<Progressed>) {
             bar.set_position(done.cast_unsigned());
         }
         bar.finish_and_clear();
-    });
+    })
 }
 
 fn message(stage: Stage) -> String {

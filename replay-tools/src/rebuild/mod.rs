@@ -1,7 +1,7 @@
 //! `replay rebuild`, `replay verify` and `replay rollback`: versions of a projection, built from the log beside the one
 //! that is served.
 
-mod bar;
+pub(crate) mod bar;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -52,14 +52,14 @@ pub(crate) struct RollbackArgs {
 }
 
 #[derive(Clone, Copy, Debug, Args)]
-struct Memory {
+pub(crate) struct Memory {
     /// How much of the fold is held in memory at once, in MiB; the log is read again for what is beyond it.
     #[arg(long, default_value_t = MEMORY_BYTES_MAX >> 20, value_parser = at_least_one)]
     memory_mib: usize,
 }
 
 impl Memory {
-    fn bytes(self) -> usize {
+    pub(crate) fn bytes(self) -> usize {
         self.memory_mib << 20
     }
 }

@@ -2,7 +2,7 @@
 
 mod crashes;
 mod event_stream;
-mod facts;
+pub(crate) mod facts;
 mod fault_points;
 mod faults;
 mod fencing;
