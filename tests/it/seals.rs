@@ -522,3 +522,26 @@ async fn a_writing_process_seals_and_anchors_what_stands_in_the_log() {
     part.stop().await;
     assert_eq!(sealed.found().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn heads_and_hashes_that_the_database_lost_are_taken_from_the_anchor() {
+    let sealed = Sealed::with(100).await;
+    sealed.seal().await;
+    sealed.append(100).await;
+    sealed.seal().await;
+    sealed
+        .tamper(
+            "delete from es.anchored_heads; delete from es.tree_heads where size = 100;
+             update es.tree_tiles set leaves = overlay(leaves placing decode(repeat('00', 32), 'hex') from 1)",
+        )
+        .await;
+    assert_eq!(
+        sealed.found().await,
+        [""; 0],
+        "the anchor has what is missing here"
+    );
+    sealed
+        .tamper("delete from es.tree_heads where size = 200")
+        .await;
+    assert_eq!(sealed.found().await, [""; 0]);
+}

@@ -2,23 +2,24 @@
 //! twice.
 //!
 //! ```text
-//! keys/000001.txt                                 statements about signing keys, in order
-//! <incarnation>/heads/00000000000000004096.txt    signed tree heads, by size
-//! <incarnation>/tiles/0000000000000000.4096       leaves of a tile, 32 bytes each, and how many
+//! keys/000001.txt                                  statements about signing keys, in order
+//! <incarnation>/heads/00000000000000004096.txt     signed tree heads, by size
+//! <incarnation>/leaves/00000000000000004096.bin    the leaves since the head before, 32 bytes each
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode};
 use uuid::Uuid;
 
 use super::head::SignedHead;
 use super::merkle::Hash;
 use super::note::Note;
-use super::tree;
+use super::tree::{self, TILE};
 
 /// Why an anchor did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -92,54 +93,76 @@ impl Anchor {
         self.put(path, signed.note.to_string().into_bytes()).await
     }
 
-    pub(super) async fn put_tile(
+    /// The last of the first `size` leaves.
+    pub(super) async fn put_leaves(
         &self,
         incarnation: Uuid,
-        tile: u64,
+        size: u64,
         leaves: &[Hash],
     ) -> Result<(), AnchorError> {
-        let path = tile_path(incarnation, tile, leaves.len());
+        let path = Path::from(format!("{incarnation}/leaves/{size:020}.bin"));
         self.put(path, tree::to_bytes(leaves)).await
     }
 
     /// The statements about signing keys, in order.
     pub async fn keys(&self) -> Result<Vec<Note>, AnchorError> {
-        let texts = self.texts(Path::from("keys")).await?;
-        texts
-            .into_iter()
-            .map(|(path, text)| text.parse().map_err(|_| AnchorError::Malformed { path }))
-            .collect()
+        let mut keys = Vec::new();
+        for object in self.listed(Path::from("keys")).await? {
+            let path = object.location;
+            let text = self.text(&path).await?;
+            keys.push(text.parse().map_err(|_| AnchorError::Malformed { path })?);
+        }
+        Ok(keys)
     }
 
-    /// The heads of an incarnation of the log, by size, whoever signed them.
+    /// The heads of an incarnation of the log, by size, whoever signed them: those of full tiles, and the last one. What lies
+    /// between is of no use once a later one stands.
     pub async fn heads(&self, incarnation: Uuid) -> Result<Vec<SignedHead>, AnchorError> {
-        let texts = self
-            .texts(Path::from(format!("{incarnation}/heads")))
+        let listed = self
+            .listed(Path::from(format!("{incarnation}/heads")))
             .await?;
-        texts
-            .into_iter()
-            .map(|(path, text)| text.parse().map_err(|_| AnchorError::Malformed { path }))
-            .collect()
+        let last = listed.len().saturating_sub(1);
+        let mut heads = Vec::new();
+        for (at, object) in listed.into_iter().enumerate() {
+            let path = object.location;
+            if at < last && !number(&path).is_some_and(|size| size.is_multiple_of(TILE as u64)) {
+                continue;
+            }
+            let text = self.text(&path).await?;
+            heads.push(text.parse().map_err(|_| AnchorError::Malformed { path })?);
+        }
+        Ok(heads)
     }
 
-    /// The first `count` leaves of a tile.
-    pub(super) async fn tile(
+    /// Where the leaves of an incarnation of the log are: up to which size each part reaches.
+    pub(super) async fn leaves(
         &self,
         incarnation: Uuid,
-        tile: u64,
-        count: usize,
-    ) -> Result<Option<Vec<Hash>>, AnchorError> {
-        let path = tile_path(incarnation, tile, count);
-        match self.read(&path).await {
-            Ok(bytes) => tree::from_bytes(&bytes)
-                .map(Some)
-                .ok_or(AnchorError::Malformed { path }),
-            Err(AnchorError::Read {
-                source: object_store::Error::NotFound { .. },
-                ..
-            }) => Ok(None),
-            Err(error) => Err(error),
+    ) -> Result<BTreeMap<u64, Path>, AnchorError> {
+        let listed = self
+            .listed(Path::from(format!("{incarnation}/leaves")))
+            .await?;
+        let parts = listed.into_iter().map(|object| {
+            let path = object.location;
+            let size = number(&path).ok_or_else(|| AnchorError::Malformed { path: path.clone() });
+            Ok((size?, path))
+        });
+        parts.collect()
+    }
+
+    /// The leaves after `from` up to `to`, both of which are sizes of heads, from the parts that [`Anchor::leaves`] named.
+    pub(super) async fn read_leaves(
+        &self,
+        parts: &BTreeMap<u64, Path>,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<Hash>, AnchorError> {
+        let mut leaves = Vec::new();
+        for (_, path) in parts.range(from + 1..=to) {
+            let part = tree::from_bytes(&self.read(path).await?);
+            leaves.extend(part.ok_or_else(|| AnchorError::Malformed { path: path.clone() })?);
         }
+        Ok(leaves)
     }
 
     /// Writes what is not there yet; what is there must be the same.
@@ -170,28 +193,24 @@ impl Anchor {
         Ok(object.bytes().await.map_err(failed)?.to_vec())
     }
 
-    /// The texts below a path, by name.
-    async fn texts(&self, below: Path) -> Result<Vec<(Path, String)>, AnchorError> {
+    async fn text(&self, path: &Path) -> Result<String, AnchorError> {
+        let text = String::from_utf8(self.read(path).await?);
+        text.map_err(|_| AnchorError::Malformed { path: path.clone() })
+    }
+
+    /// What stands below a path, by name.
+    async fn listed(&self, below: Path) -> Result<Vec<ObjectMeta>, AnchorError> {
         let listed = self.store.list(Some(&below)).try_collect::<Vec<_>>().await;
-        let mut paths: Vec<Path> = listed
-            .map_err(|source| AnchorError::Read {
-                path: below,
-                source,
-            })?
-            .into_iter()
-            .map(|object| object.location)
-            .collect();
-        paths.sort();
-        let mut texts = Vec::with_capacity(paths.len());
-        for path in paths {
-            let text = String::from_utf8(self.read(&path).await?);
-            let text = text.map_err(|_| AnchorError::Malformed { path: path.clone() })?;
-            texts.push((path, text));
-        }
-        Ok(texts)
+        let mut listed = listed.map_err(|source| AnchorError::Read {
+            path: below,
+            source,
+        })?;
+        listed.sort_by(|a, b| a.location.cmp(&b.location));
+        Ok(listed)
     }
 }
 
-fn tile_path(incarnation: Uuid, tile: u64, count: usize) -> Path {
-    Path::from(format!("{incarnation}/tiles/{tile:016}.{count}"))
+/// The number that a file is named by.
+fn number(path: &Path) -> Option<u64> {
+    path.filename()?.split('.').next()?.parse().ok()
 }

@@ -37,48 +37,71 @@ pub(super) async fn anchor(pool: &PgPool, anchor: &Anchor) -> Result<(), Anchori
         for (place, note) in books::key_notes(&mut connection).await?.iter().enumerate() {
             anchor.put_key(place + 1, note).await.map_err(failed)?;
         }
-        for signed in &heads {
+        for Missing { signed, before } in &heads {
             let head = &signed.head;
-            let tile = (head.size - 1) / TILE as u64;
+            // No head reaches beyond the tile of the one before it.
+            let tile = before / TILE as u64;
             let leaves = books::tile(&mut connection, head.incarnation, tile).await?;
-            let count = (head.size - tile * TILE as u64) as usize;
+            let first = tile * TILE as u64;
             let leaves: &[Hash] = leaves
                 .as_deref()
-                .and_then(|leaves| leaves.get(..count))
+                .and_then(|leaves| {
+                    leaves.get((before - first) as usize..(head.size - first) as usize)
+                })
                 .ok_or(SealError::Tile { tile })?;
             anchor
-                .put_tile(head.incarnation, tile, leaves)
+                .put_leaves(head.incarnation, head.size, leaves)
                 .await
                 .map_err(failed)?;
             anchor.put_head(signed).await.map_err(failed)?;
         }
         note(pool, anchor, &heads).await?;
         metrics::gauge!("proofline_anchored_position", "anchor" => anchor.name().to_owned())
-            .set(last.head.size as f64);
+            .set(last.signed.head.size as f64);
     }
 }
 
-async fn missing(pool: &PgPool, anchor: &Anchor) -> Result<Vec<SignedHead>, SealError> {
-    let texts = sqlx::query_scalar!(
-        "select h.note from es.tree_heads h
-         where not exists (select from es.anchored_heads a
-                           where a.anchor = $1 and a.incarnation = h.incarnation and a.size = h.size)
-         order by h.incarnation, h.size limit $2",
+/// A head that an anchor does not have.
+struct Missing {
+    signed: SignedHead,
+    /// The size of the head before it.
+    before: u64,
+}
+
+async fn missing(pool: &PgPool, anchor: &Anchor) -> Result<Vec<Missing>, SealError> {
+    let rows = sqlx::query!(
+        r#"select h.note,
+                  coalesce((select max(b.size) from es.tree_heads b
+                            where b.incarnation = h.incarnation and b.size < h.size), 0) as "before!"
+           from es.tree_heads h
+           where not exists (select from es.anchored_heads a
+                             where a.anchor = $1 and a.incarnation = h.incarnation and a.size = h.size)
+           order by h.incarnation, h.size limit $2"#,
         anchor.name(),
         HEADS_MAX
     )
     .fetch_all(pool)
     .await
     .map_err(SealError::Read)?;
-    texts
-        .iter()
-        .map(|text| text.parse().map_err(SealError::Note))
+    rows.into_iter()
+        .map(|row| {
+            Ok(Missing {
+                signed: row.note.parse().map_err(SealError::Note)?,
+                before: row.before.cast_unsigned(),
+            })
+        })
         .collect()
 }
 
-async fn note(pool: &PgPool, anchor: &Anchor, heads: &[SignedHead]) -> Result<(), SealError> {
-    let incarnations: Vec<Uuid> = heads.iter().map(|signed| signed.head.incarnation).collect();
-    let sizes: Vec<i64> = heads.iter().map(|signed| signed.head.size as i64).collect();
+async fn note(pool: &PgPool, anchor: &Anchor, heads: &[Missing]) -> Result<(), SealError> {
+    let incarnations: Vec<Uuid> = heads
+        .iter()
+        .map(|missing| missing.signed.head.incarnation)
+        .collect();
+    let sizes: Vec<i64> = heads
+        .iter()
+        .map(|missing| missing.signed.head.size as i64)
+        .collect();
     sqlx::query!(
         "insert into es.anchored_heads (anchor, incarnation, size)
          select $1, * from unnest($2::uuid[], $3::bigint[]) on conflict do nothing",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use object_store::path::Path;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -72,9 +73,26 @@ struct Known {
     incarnation: Uuid,
     head: i64,
     /// By size; only those that were signed by who was to sign them.
-    heads: BTreeMap<u64, Hash>,
+    heads: BTreeMap<u64, Head>,
     anchored: i64,
     origin: PublicKey,
+}
+
+#[derive(Clone, Copy)]
+struct Head {
+    root: Hash,
+    is_anchored: bool,
+}
+
+/// How far a comparison has come.
+#[derive(Default)]
+struct Walk {
+    /// Of what was signed for.
+    tree: Tree,
+    /// Where each anchor has the log's leaves; looked up when they are first needed.
+    parts: Option<Vec<BTreeMap<u64, Path>>>,
+    /// Whether the next tile is lost.
+    is_broken: bool,
 }
 
 impl Audit<'_> {
@@ -92,41 +110,25 @@ impl Audit<'_> {
         let mut connection = self.pool.acquire().await.map_err(SealError::Read)?;
         let mut findings = Findings::default();
         let known = self.look(&mut connection, &mut findings).await?;
-        let sealed = known.heads.last_key_value().map_or(0, |(size, _)| *size);
+        let sealed = known.sealed();
         let to = to.map_or(sealed as i64, |to| to.min(sealed as i64));
-        let mut tree = Tree::default();
-        let mut tile = 0;
-        while tile * (TILE as u64) < sealed {
-            let last = (tile + TILES_PER_READ).min(sealed.div_ceil(TILE as u64));
-            let first_position = (tile * TILE as u64) as i64 + 1;
-            let mut expected = Vec::new();
-            let mut broken = false;
-            for tile in tile..last {
-                match self
-                    .leaves(&mut connection, &known, &mut tree, tile)
-                    .await?
-                {
-                    Some(leaves) => expected.extend(leaves),
-                    None => {
-                        broken = true;
-                        break;
-                    }
-                }
+        let mut walk = Walk::default();
+        while walk.tree.size() < sealed {
+            let begin = walk.tree.size() as i64 + 1;
+            let expected = self
+                .expected(&mut connection, &known, &mut walk, &mut findings)
+                .await?;
+            let end = begin + expected.len() as i64 - 1;
+            let (first, last) = (begin.max(from), end.min(to));
+            if first <= last {
+                let expected = &expected[(first - begin) as usize..=(last - begin) as usize];
+                findings.add(compare(&mut connection, first, expected).await?);
+                progress(last, to);
             }
-            let last_position = first_position + expected.len() as i64 - 1;
-            let (begin, end) = (first_position.max(from), last_position.min(to));
-            if begin <= end {
-                let expected =
-                    &expected[(begin - first_position) as usize..][..(end - begin + 1) as usize];
-                let compared = compare(&mut connection, begin, expected).await?;
-                findings.add(compared);
-                progress(end, to);
-            }
-            if broken {
-                findings.unproven(last_position + 1, sealed as i64);
+            if walk.is_broken {
+                findings.unproven(end + 1, sealed as i64);
                 break;
             }
-            tile = last;
         }
         let (findings, findings_count) = findings.finish();
         Ok(Verdict {
@@ -200,14 +202,14 @@ impl Audit<'_> {
         };
         for signed in outside {
             let size = signed.head.size;
-            if known.take(&chain, signed, findings) {
+            if known.take(&chain, signed, true, findings) {
                 known.anchored = known.anchored.max(size as i64);
             }
         }
         for (size, text) in books::head_notes(connection, incarnation).await? {
             match text.parse::<SignedHead>() {
                 Ok(signed) if signed.head.size == size => {
-                    known.take(&chain, signed, findings);
+                    known.take(&chain, signed, false, findings);
                 }
                 _ => findings.head(size, "its text is malformed"),
             }
@@ -215,63 +217,139 @@ impl Audit<'_> {
         Ok(known)
     }
 
-    /// The leaves of a tile that were signed for, taken into the tree. `None` where no copy of them is what was signed for.
+    /// The leaves of the next tiles that were signed for, which are taken into the tree.
+    async fn expected(
+        &self,
+        connection: &mut PgConnection,
+        known: &Known,
+        walk: &mut Walk,
+        findings: &mut Findings,
+    ) -> Result<Vec<Hash>, AuditError> {
+        let mut expected = Vec::new();
+        for _ in 0..TILES_PER_READ {
+            let tile = walk.tree.edge_tile();
+            if known.heads_of(tile).is_empty() {
+                break;
+            }
+            let Some(leaves) = self.leaves(connection, known, walk, tile).await? else {
+                walk.is_broken = true;
+                break;
+            };
+            known.check_heads(&walk.tree, tile, &leaves, findings);
+            for leaf in &leaves {
+                walk.tree.push(*leaf);
+            }
+            expected.extend(leaves);
+        }
+        Ok(expected)
+    }
+
+    /// The leaves of a tile that were signed for, behind those of the tree. `None` where no copy of them is what was signed for.
     async fn leaves(
         &self,
         connection: &mut PgConnection,
         known: &Known,
-        tree: &mut Tree,
+        walk: &mut Walk,
         tile: u64,
     ) -> Result<Option<Vec<Hash>>, AuditError> {
         let first = tile * TILE as u64;
-        let within = known.heads.range(first + 1..=first + TILE as u64);
-        let heads: Vec<(usize, Hash)> = within
-            .map(|(size, root)| ((size - first) as usize, *root))
-            .collect();
+        let heads = known.heads_of(tile);
         let count = heads.last().map_or(0, |(count, _)| *count);
-        let signed = |leaves: &[Hash], tree: &Tree| {
+        let last = first + count as u64;
+        // Every full tile has a head of its own, unless somebody removed it.
+        if count < TILE && last < known.sealed() {
+            return Ok(None);
+        }
+        // What is anchored decides, and else the last word.
+        let mut deciding: Vec<_> = heads.iter().filter(|(_, head)| head.is_anchored).collect();
+        if deciding.is_empty() {
+            deciding.extend(heads.last());
+        }
+        let tree = &walk.tree;
+        let is_signed = |leaves: &Vec<Hash>| {
             leaves.len() >= count
-                && heads
+                && deciding
                     .iter()
-                    .all(|(count, root)| tree.root_with(&leaves[..*count]) == *root)
+                    .all(|(count, head)| tree.root_with(&leaves[..*count]) == head.root)
         };
-        let mut candidates = Vec::new();
-        candidates.extend(
-            books::tile(connection, known.incarnation, tile)
-                .await
-                .ok()
-                .flatten(),
-        );
-        if !candidates.iter().any(|leaves| signed(leaves, tree)) {
-            for anchor in self.anchors {
-                let copy = anchor.tile(known.incarnation, tile, count).await;
-                candidates.extend(copy.map_err(|source| AuditError::Anchor {
+        let here = books::tile(connection, known.incarnation, tile).await.ok();
+        let mut found = here.flatten().filter(is_signed);
+        if found.is_none() {
+            let parts = match &mut walk.parts {
+                Some(parts) => parts,
+                none => none.insert(self.parts(known.incarnation).await?),
+            };
+            for (anchor, parts) in self.anchors.iter().zip(&*parts) {
+                let copy = anchor.read_leaves(parts, first, last).await;
+                let copy = copy.map_err(|source| AuditError::Anchor {
                     name: anchor.name().to_owned(),
                     source,
-                })?);
+                })?;
+                found = found.or(Some(copy).filter(is_signed));
             }
-            // Last, what the rows themselves say: where it was signed for, only the copy of the leaves is damaged.
+        }
+        if found.is_none() {
+            // Where the rows themselves are what was signed for, only the copies of their leaves are damaged.
             let mut rows = Vec::new();
-            let to = (first as usize + count) as i64;
-            leaf::read(connection, first as i64, to, |_, leaf, _| rows.push(leaf))
-                .await
-                .map_err(SealError::ReadLog)?;
-            candidates.push(rows);
+            leaf::read(connection, first as i64, last as i64, |_, leaf, _| {
+                rows.push(leaf)
+            })
+            .await
+            .map_err(SealError::ReadLog)?;
+            found = Some(rows).filter(is_signed);
         }
-        let Some(mut leaves) = candidates.into_iter().find(|leaves| signed(leaves, tree)) else {
-            return Ok(None);
-        };
-        leaves.truncate(count);
-        for leaf in &leaves {
-            tree.push(*leaf);
+        Ok(found.map(|mut leaves| {
+            leaves.truncate(count);
+            leaves
+        }))
+    }
+
+    async fn parts(&self, incarnation: Uuid) -> Result<Vec<BTreeMap<u64, Path>>, AuditError> {
+        let mut parts = Vec::new();
+        for anchor in self.anchors {
+            let listed = anchor.leaves(incarnation).await;
+            parts.push(listed.map_err(|source| AuditError::Anchor {
+                name: anchor.name().to_owned(),
+                source,
+            })?);
         }
-        Ok(Some(leaves))
+        Ok(parts)
     }
 }
 
 impl Known {
+    /// The size of the last head.
+    fn sealed(&self) -> u64 {
+        self.heads.last_key_value().map_or(0, |(size, _)| *size)
+    }
+
+    /// The heads within a tile, by how many of its leaves they reach over.
+    fn heads_of(&self, tile: u64) -> Vec<(usize, Head)> {
+        let first = tile * TILE as u64;
+        self.heads
+            .range(first + 1..=first + TILE as u64)
+            .map(|(size, head)| ((size - first) as usize, *head))
+            .collect()
+    }
+
+    /// Names the heads of a tile whose root is not that of the leaves up to there.
+    fn check_heads(&self, tree: &Tree, tile: u64, leaves: &[Hash], findings: &mut Findings) {
+        for (count, head) in self.heads_of(tile) {
+            if tree.root_with(&leaves[..count]) != head.root {
+                let size = tile * TILE as u64 + count as u64;
+                findings.head(size, "its root is not that of the events up to there");
+            }
+        }
+    }
+
     /// Takes a head that the chain answers for. Answers whether it did.
-    fn take(&mut self, chain: &KeyChain, signed: SignedHead, findings: &mut Findings) -> bool {
+    fn take(
+        &mut self,
+        chain: &KeyChain,
+        signed: SignedHead,
+        is_anchored: bool,
+        findings: &mut Findings,
+    ) -> bool {
         let size = signed.head.size;
         if signed.head.incarnation != self.incarnation {
             findings.head(size, "it is a head of another log");
@@ -282,12 +360,14 @@ impl Known {
             return false;
         }
         match self.heads.get(&size) {
-            Some(root) if *root != signed.head.root => {
+            Some(head) if head.root != signed.head.root => {
                 findings.head(size, "another head was signed for the same size");
                 false
             }
-            _ => {
-                self.heads.insert(size, signed.head.root);
+            Some(_) => true,
+            None => {
+                let root = signed.head.root;
+                self.heads.insert(size, Head { root, is_anchored });
                 true
             }
         }
