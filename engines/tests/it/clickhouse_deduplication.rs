@@ -1,8 +1,6 @@
 //! An insert with a token is one unit: sending it again changes nothing, however it is cut and whatever happened
 //! between.
 
-use std::time::Duration;
-
 use bytes::{BufMut as _, Bytes, BytesMut};
 use engines::Engine;
 use futures::stream;
@@ -119,6 +117,11 @@ async fn a_repeated_insert_is_a_no_op_after_a_crash() {
     server.stop().await;
 }
 
+async fn written(server: &ClickHouse) -> u64 {
+    let count = server.query("select count() from fact").await;
+    count.parse().unwrap()
+}
+
 #[tokio::test]
 async fn an_insert_that_a_crash_cut_short_is_completed_by_its_repeat() {
     let server = ClickHouse::start().await;
@@ -134,7 +137,9 @@ async fn an_insert_that_a_crash_cut_short_is_completed_by_its_repeat() {
         let (token, data) = (format!("round {round}"), rows(round * ROWS, ROWS));
         let pid = server.pid();
         let sent = tokio::spawn(insert(&server, &token, &blocks, data.clone()).send());
-        tokio::time::sleep(Duration::from_millis(20 + 25 * round)).await;
+        // Once some of it is written: a little more in each round.
+        let enough = round * ROWS + round * ROWS / 10;
+        while !sent.is_finished() && written(&server).await <= enough {}
         signal(pid, Signal::SIGKILL);
         server
             .engines
@@ -145,11 +150,7 @@ async fn an_insert_that_a_crash_cut_short_is_completed_by_its_repeat() {
             .await
             .unwrap()
             .is_ok_and(|response| response.status() == 200);
-        let written: u64 = server
-            .query("select count() from fact")
-            .await
-            .parse()
-            .unwrap();
+        let written = written(&server).await;
         let before = round * ROWS;
         if written > before && written < before + ROWS {
             cut_short += 1;
