@@ -5,7 +5,7 @@ use std::process::Output;
 
 use event_store::seal::{Anchor, Audit, AuditError, Due, PublicKey, SealError, Sealer, Verdict};
 use event_store::{Role, Store};
-use sqlx::{Executor as _, PgPool};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use tests::World;
 use tokio::process::Command;
 
@@ -335,6 +335,18 @@ async fn heads_go_on_under_a_new_key_and_all_of_them_verify() {
     let first = sealed.audit(&[]).await.unwrap().origin;
     let rotated = sealed.replay(&["audit", "rotate-key"]).await;
     assert!(rotated.status.success(), "{}", said(&rotated));
+    let mut keys = PgConnection::connect(&sealed.world.keys_url).await.unwrap();
+    let seeds: Vec<Option<Vec<u8>>> = sqlx::query_scalar(
+        "select wrapped_key from keys.subject where tenant_id = $1 order by subject_id",
+    )
+    .bind(uuid::Uuid::nil())
+    .fetch_all(&mut keys)
+    .await
+    .unwrap();
+    assert!(
+        matches!(&seeds[..], [None, Some(_)]),
+        "the first seed is destroyed"
+    );
     sealed.append(100).await;
     sealed.seal().await;
     let anchors = [sealed.anchor.clone()];

@@ -21,6 +21,8 @@ pub enum SealError {
     Write(#[source] sqlx::Error),
     #[error("could not open the signing key")]
     Key(#[source] VaultError),
+    #[error("the new key signs from now on, but the one before it could not be destroyed")]
+    DestroyKey(#[source] VaultError),
     #[error("there is no signing key yet")]
     NoKey,
     #[error("a signed text is malformed")]

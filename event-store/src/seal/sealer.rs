@@ -140,7 +140,7 @@ impl Sealer {
         self.signer(number).await?.note(text)
     }
 
-    /// Introduces a new signing key, which signs from the next head on.
+    /// Introduces a new signing key, which signs from the next head on, and destroys the one before it.
     pub async fn rotate(&self) -> Result<PublicKey, SealError> {
         let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
         lock(&mut tx).await?;
@@ -155,6 +155,8 @@ impl Sealer {
             .await?;
         tx.commit().await.map_err(SealError::Write)?;
         tracing::info!(number, key = %key, "introduced a new signing key");
+        let destroyed = self.vault.erase_platform_key(seed_id(last.number)).await;
+        destroyed.map_err(SealError::DestroyKey)?;
         Ok(key)
     }
 
@@ -247,13 +249,17 @@ impl Sealer {
     }
 
     async fn signer(&self, number: u32) -> Result<Signer, SealError> {
-        let id = Uuid::from_u128(SEED_IDS.as_u128() | u128::from(number));
-        let seed = self.vault.platform_key(id).await.map_err(SealError::Key)?;
+        let seed = self.vault.platform_key(seed_id(number)).await;
+        let seed = seed.map_err(SealError::Key)?;
         Ok(Signer {
             name: key_name(number),
             key: SigningKey::from_bytes(seed.expose()),
         })
     }
+}
+
+fn seed_id(number: u32) -> Uuid {
+    Uuid::from_u128(SEED_IDS.as_u128() | u128::from(number))
 }
 
 fn failed(step: &'static str, error: &dyn std::error::Error) {

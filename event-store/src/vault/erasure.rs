@@ -16,7 +16,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::{Cached, KeyBucket, Vault, VaultError};
+use super::{Cached, KeyBucket, PLATFORM, Vault, VaultError};
 
 /// Keys wrapped anew in one transaction.
 const REWRAPPED_MAX: i64 = 500;
@@ -52,6 +52,11 @@ impl Vault {
         }
         self.finish_erasures().await?;
         self.erasures(tenant, subjects).await
+    }
+
+    /// Destroys a key of the platform's own.
+    pub(crate) async fn erase_platform_key(&self, id: Uuid) -> Result<(), VaultError> {
+        self.erase(PLATFORM, &[id]).await.map(drop)
     }
 
     /// What became of the keys of those of the subjects that were erased.
