@@ -73,6 +73,7 @@ impl Sealed {
             pool: &self.pool,
             anchors,
             origin: None,
+            restored: &[],
         };
         audit.verify(1, None, |_, _| ()).await
     }
@@ -278,7 +279,7 @@ async fn a_log_that_was_sealed_anew_by_another_key_is_refused() {
     );
     let found = sealed.found().await;
     assert!(
-        found[0].starts_with("signing keys: the first signing key is"),
+        found[0].contains("is none of the signing keys"),
         "{found:?}"
     );
     assert!(
@@ -354,18 +355,20 @@ async fn heads_go_on_under_a_new_key_and_all_of_them_verify() {
         pool: &sealed.pool,
         anchors: &anchors,
         origin: Some(&first),
+        restored: &[],
     };
     let verdict = audit.verify(1, None, |_, _| ()).await.unwrap();
     assert!(verdict.is_clean(), "{verdict:?}");
     let second: PublicKey = said(&rotated).lines().next().unwrap().parse().unwrap();
-    let audit = Audit {
-        origin: Some(&second),
-        ..audit
-    };
-    assert!(matches!(
-        audit.verify(1, None, |_, _| ()).await,
-        Err(AuditError::Keys(_))
-    ));
+    let other = PublicKey::new("proofline.seal/2", first.as_bytes()).unwrap();
+    for (known, is_of_the_log) in [(&second, true), (&other, false)] {
+        let audit = Audit {
+            origin: Some(known),
+            ..audit
+        };
+        let verdict = audit.verify(1, None, |_, _| ()).await;
+        assert_eq!(verdict.is_ok(), is_of_the_log, "{known}: {verdict:?}");
+    }
 }
 
 #[tokio::test]
@@ -556,4 +559,87 @@ async fn heads_and_hashes_that_the_database_lost_are_taken_from_the_anchor() {
         .tamper("delete from es.tree_heads where size = 200")
         .await;
     assert_eq!(sealed.found().await, [""; 0]);
+}
+
+/// The platform itself would sign what was altered, if it believed the database about what it signed before.
+#[tokio::test]
+async fn nothing_is_signed_over_a_database_that_forgot_what_was_signed() {
+    let sealed = Sealed::with(100).await;
+    sealed.seal().await;
+    sealed
+        .tamper(
+            "update es.events set actor = 'somebody' where position = 50;
+             delete from es.anchored_heads; delete from es.tree_heads; delete from es.tree_tiles",
+        )
+        .await;
+    sealed.append(1).await;
+    let fresh = || {
+        let anchors = vec![sealed.anchor.clone()];
+        Sealer::new(sealed.pool.clone(), sealed.world.vault(), anchors)
+    };
+    for refused in [
+        sealed.sealer.seal(Due::Now).await,
+        fresh().seal(Due::Now).await,
+    ] {
+        assert!(
+            matches!(refused, Err(SealError::AnchorAhead { size: 100, .. })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(sealed.found().await, ["position 50 altered"]);
+}
+
+/// Nor does it help to call the log another one: it is sealed anew, and found to differ from what it was.
+#[tokio::test]
+async fn a_log_that_was_altered_and_renamed_is_found_to_differ_from_what_it_was() {
+    let sealed = Sealed::with(5_000).await;
+    sealed.seal().await;
+    let before = sealed.audit(&[]).await.unwrap().incarnation;
+    sealed
+        .tamper(
+            "update es.events set actor = 'somebody' where position = 4500;
+             update es.log set incarnation = gen_random_uuid()",
+        )
+        .await;
+    sealed.seal().await;
+    let found = sealed.found().await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("was sealed up to 5000, and this one is the same up to 4096 only"),
+        "{found:?}"
+    );
+    let restored = [before];
+    let anchors = [sealed.anchor.clone()];
+    let audit = Audit {
+        pool: &sealed.pool,
+        anchors: &anchors,
+        origin: None,
+        restored: &restored,
+    };
+    let verdict = audit.verify(1, None, |_, _| ()).await.unwrap();
+    assert!(
+        verdict.is_clean(),
+        "an officer knows of the restore: {verdict:?}"
+    );
+}
+
+/// A database that was restored to before a rotation takes the keys over that only the anchor knows.
+#[tokio::test]
+async fn keys_that_a_restore_lost_come_back_from_the_anchor() {
+    let sealed = Sealed::with(100).await;
+    sealed.seal().await;
+    sealed.sealer.rotate().await.unwrap();
+    sealed.append(1).await;
+    sealed.seal().await;
+    sealed
+        .tamper(
+            "delete from es.seal_keys where place = 2; delete from es.anchored_heads where size = 101;
+             delete from es.tree_heads where size = 101; delete from es.events where position = 101;
+             update es.log set incarnation = gen_random_uuid()",
+        )
+        .await;
+    assert_eq!(sealed.seal().await, 100);
+    let found = sealed.found().await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("was sealed up to 101"), "{found:?}");
 }

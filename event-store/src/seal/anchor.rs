@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::head::SignedHead;
 use super::merkle::Hash;
 use super::note::Note;
-use super::tree::{self, TILE};
+use super::tree;
 
 /// Why an anchor did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -115,23 +115,29 @@ impl Anchor {
         Ok(keys)
     }
 
-    /// The heads of an incarnation of the log, by size, whoever signed them: those of full tiles, and the last one. What lies
-    /// between is of no use once a later one stands.
+    /// The heads of an incarnation of the log, by size, whoever signed them.
     pub async fn heads(&self, incarnation: Uuid) -> Result<Vec<SignedHead>, AnchorError> {
-        let listed = self
-            .listed(Path::from(format!("{incarnation}/heads")))
-            .await?;
-        let last = listed.len().saturating_sub(1);
         let mut heads = Vec::new();
-        for (at, object) in listed.into_iter().enumerate() {
-            let path = object.location;
-            if at < last && !number(&path).is_some_and(|size| size.is_multiple_of(TILE as u64)) {
-                continue;
-            }
-            let text = self.text(&path).await?;
-            heads.push(text.parse().map_err(|_| AnchorError::Malformed { path })?);
+        for object in self.listed(heads_path(incarnation)).await? {
+            heads.push(self.head(object.location).await?);
         }
         Ok(heads)
+    }
+
+    /// The largest of them.
+    pub(super) async fn last_head(
+        &self,
+        incarnation: Uuid,
+    ) -> Result<Option<SignedHead>, AnchorError> {
+        match self.listed(heads_path(incarnation)).await?.pop() {
+            Some(object) => self.head(object.location).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn head(&self, path: Path) -> Result<SignedHead, AnchorError> {
+        let text = self.text(&path).await?;
+        text.parse().map_err(|_| AnchorError::Malformed { path })
     }
 
     /// Where the leaves of an incarnation of the log are: up to which size each part reaches.
@@ -208,6 +214,10 @@ impl Anchor {
         listed.sort_by(|a, b| a.location.cmp(&b.location));
         Ok(listed)
     }
+}
+
+fn heads_path(incarnation: Uuid) -> Path {
+    Path::from(format!("{incarnation}/heads"))
 }
 
 /// The number that a file is named by.

@@ -74,8 +74,8 @@ async fn missing(pool: &PgPool, anchor: &Anchor) -> Result<Vec<Missing>, SealErr
                   coalesce((select max(b.size) from es.tree_heads b
                             where b.incarnation = h.incarnation and b.size < h.size), 0) as "before!"
            from es.tree_heads h
-           where not exists (select from es.anchored_heads a
-                             where a.anchor = $1 and a.incarnation = h.incarnation and a.size = h.size)
+           where h.size > coalesce((select max(a.size) from es.anchored_heads a
+                                    where a.anchor = $1 and a.incarnation = h.incarnation), 0)
            order by h.incarnation, h.size limit $2"#,
         anchor.name(),
         HEADS_MAX

@@ -1,6 +1,6 @@
 //! Compares the log with what was signed for it, and names what differs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use object_store::path::Path;
 use sqlx::{PgConnection, PgPool};
@@ -63,9 +63,11 @@ impl Verdict {
 pub struct Audit<'a> {
     pub pool: &'a PgPool,
     pub anchors: &'a [Anchor],
-    /// The first signing key, where the auditor knows it. Else what stands at the first anchor is believed, and else what stands
-    /// in the database.
+    /// A signing key, where the auditor knows one. Else what stands at the anchors is believed, and else what stands in the
+    /// database.
     pub origin: Option<&'a PublicKey>,
+    /// Earlier incarnations of the log of which it is known that a restore lost their end.
+    pub restored: &'a [Uuid],
 }
 
 /// What is known of the log when the comparison begins.
@@ -76,6 +78,8 @@ struct Known {
     heads: BTreeMap<u64, Head>,
     anchored: i64,
     origin: PublicKey,
+    /// What was signed for other incarnations of the log, by size.
+    others: BTreeMap<Uuid, BTreeMap<u64, Hash>>,
 }
 
 #[derive(Clone, Copy)]
@@ -93,6 +97,10 @@ struct Walk {
     parts: Option<Vec<BTreeMap<u64, Path>>>,
     /// Whether the next tile is lost.
     is_broken: bool,
+    /// Up to where other incarnations are the same as this one.
+    agreed: BTreeMap<Uuid, u64>,
+    /// Which of them are not, somewhere.
+    differing: BTreeSet<Uuid>,
 }
 
 impl Audit<'_> {
@@ -128,6 +136,14 @@ impl Audit<'_> {
             if walk.is_broken {
                 findings.unproven(end + 1, sealed as i64);
                 break;
+            }
+        }
+        for (incarnation, heads) in &known.others {
+            let last = heads.last_key_value().map_or(0, |(size, _)| *size);
+            let agreed = walk.agreed.get(incarnation).copied().unwrap_or(0);
+            let differs = walk.differing.contains(incarnation) || agreed < last;
+            if differs && !self.restored.contains(incarnation) {
+                findings.rewritten(*incarnation, agreed, last);
             }
         }
         let (findings, findings_count) = findings.finish();
@@ -178,6 +194,11 @@ impl Audit<'_> {
         };
         let origin = anchored.as_ref().and_then(KeyChain::origin);
         let chain = match (KeyChain::check(here, self.origin.or(origin)), anchored) {
+            (Ok(here), Some(anchored)) if !here.agrees_with(&anchored) => {
+                findings
+                    .keys("the anchor holds other statements about signing keys than the database");
+                anchored
+            }
             (Ok(here), Some(anchored)) if anchored.notes().count() > here.notes().count() => {
                 findings.keys("statements about signing keys are missing from the database");
                 anchored
@@ -199,7 +220,14 @@ impl Audit<'_> {
             heads: BTreeMap::new(),
             anchored: 0,
             origin,
+            others: BTreeMap::new(),
         };
+        for other in chain.incarnations() {
+            if other != incarnation {
+                let heads = self.heads_of_other(connection, &chain, other).await?;
+                known.others.insert(other, heads);
+            }
+        }
         for signed in outside {
             let size = signed.head.size;
             if known.take(&chain, signed, true, findings) {
@@ -217,6 +245,32 @@ impl Audit<'_> {
         Ok(known)
     }
 
+    /// What was signed for another incarnation of the log, here and outside.
+    async fn heads_of_other(
+        &self,
+        connection: &mut PgConnection,
+        chain: &KeyChain,
+        incarnation: Uuid,
+    ) -> Result<BTreeMap<u64, Hash>, AuditError> {
+        let mut signed: Vec<SignedHead> = Vec::new();
+        for anchor in self.anchors {
+            let heads = anchor.heads(incarnation).await;
+            signed.extend(heads.map_err(|source| AuditError::Anchor {
+                name: anchor.name().to_owned(),
+                source,
+            })?);
+        }
+        let here = books::head_notes(connection, incarnation).await?;
+        signed.extend(here.iter().filter_map(|(_, note)| note.parse().ok()));
+        let believed = signed.into_iter().rev().filter(|signed: &SignedHead| {
+            signed.head.incarnation == incarnation && chain.check_head(signed).is_ok()
+        });
+        // What an anchor holds comes last, and so counts.
+        Ok(believed
+            .map(|signed| (signed.head.size, signed.head.root))
+            .collect())
+    }
+
     /// The leaves of the next tiles that were signed for, which are taken into the tree.
     async fn expected(
         &self,
@@ -227,15 +281,16 @@ impl Audit<'_> {
     ) -> Result<Vec<Hash>, AuditError> {
         let mut expected = Vec::new();
         for _ in 0..TILES_PER_READ {
-            let tile = walk.tree.edge_tile();
-            if known.heads_of(tile).is_empty() {
+            if walk.tree.size() >= known.sealed() {
                 break;
             }
+            let tile = walk.tree.edge_tile();
             let Some(leaves) = self.leaves(connection, known, walk, tile).await? else {
                 walk.is_broken = true;
                 break;
             };
             known.check_heads(&walk.tree, tile, &leaves, findings);
+            known.compare_others(walk, tile, &leaves);
             for leaf in &leaves {
                 walk.tree.push(*leaf);
             }
@@ -338,6 +393,20 @@ impl Known {
             if tree.root_with(&leaves[..count]) != head.root {
                 let size = tile * TILE as u64 + count as u64;
                 findings.head(size, "its root is not that of the events up to there");
+            }
+        }
+    }
+
+    /// Notes how far other incarnations are the same.
+    fn compare_others(&self, walk: &mut Walk, tile: u64, leaves: &[Hash]) {
+        let first = tile * TILE as u64;
+        for (incarnation, heads) in &self.others {
+            for (size, root) in heads.range(first + 1..=first + leaves.len() as u64) {
+                if walk.tree.root_with(&leaves[..(size - first) as usize]) != *root {
+                    walk.differing.insert(*incarnation);
+                } else if !walk.differing.contains(incarnation) {
+                    walk.agreed.insert(*incarnation, *size);
+                }
             }
         }
     }

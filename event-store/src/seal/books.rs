@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::anchor::AnchorError;
 use super::chain::{ChainError, KeyChain};
 use super::head::SignedHead;
 use super::merkle::{self, Hash};
@@ -23,6 +24,19 @@ pub enum SealError {
     Key(#[source] VaultError),
     #[error("the new key signs from now on, but the one before it could not be destroyed")]
     DestroyKey(#[source] VaultError),
+    #[error("the key database holds another signing key {number} than the one that was introduced")]
+    OtherKey { number: u32 },
+    #[error("could not ask anchor {name} what was signed")]
+    Anchor {
+        name: String,
+        source: Box<AnchorError>,
+    },
+    #[error(
+        "anchor {name} holds a head at {size} that the database does not know: the database was put back, or altered"
+    )]
+    AnchorAhead { name: String, size: u64 },
+    #[error("anchor {name} holds other statements about signing keys than the database")]
+    OtherKeys { name: String },
     #[error("there is no signing key yet")]
     NoKey,
     #[error("a signed text is malformed")]
@@ -141,6 +155,22 @@ pub(super) async fn last_head_note(
     .fetch_optional(connection)
     .await
     .map_err(SealError::Read)
+}
+
+/// Whether this head stands here as it is.
+pub(super) async fn has_head(
+    connection: &mut PgConnection,
+    signed: &SignedHead,
+) -> Result<bool, SealError> {
+    let note = sqlx::query_scalar!(
+        "select note from es.tree_heads where incarnation = $1 and size = $2",
+        signed.head.incarnation,
+        signed.head.size as i64
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(SealError::Read)?;
+    Ok(note.is_some_and(|note| note == signed.note.to_string()))
 }
 
 /// Notes of an incarnation's heads, by size.

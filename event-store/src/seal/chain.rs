@@ -1,5 +1,6 @@
 //! Who may sign tree heads: a chain of keys, each introduced by the one before it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -82,7 +83,7 @@ pub enum ChainError {
     Malformed { place: usize },
     #[error("signing key {number} was not introduced by the key before it")]
     NotIntroduced { number: u32 },
-    #[error("the first signing key is {found}, not {expected}")]
+    #[error("{expected} is none of the signing keys, of which the first is {found}")]
     OtherOrigin { expected: String, found: String },
     #[error("no key was to sign a head of log {incarnation} at {size}")]
     NobodyToSign { incarnation: Uuid, size: u64 },
@@ -101,9 +102,9 @@ pub struct KeyChain {
 }
 
 impl KeyChain {
-    /// Checks the statements, which are in order. Where `origin` is known, the first key has to be that one; else whoever
-    /// made the statements is believed about it.
-    pub fn check(notes: Vec<Note>, origin: Option<&PublicKey>) -> Result<Self, ChainError> {
+    /// Checks the statements, which are in order. Where a key is known, it has to be one of them: whoever knows a later one is not
+    /// taken in by who stole an earlier one. Else whoever made the statements is believed about the first.
+    pub fn check(notes: Vec<Note>, known: Option<&PublicKey>) -> Result<Self, ChainError> {
         let mut chain = Self::default();
         for (place, note) in notes.into_iter().enumerate() {
             let statement: KeyStatement = note
@@ -112,9 +113,15 @@ impl KeyChain {
                 .map_err(|_| ChainError::Malformed { place })?;
             chain.extend(statement, note)?;
         }
-        match (chain.origin(), origin) {
+        let has = |key: &PublicKey| {
+            chain
+                .statements
+                .iter()
+                .any(|(statement, _)| statement.key == *key)
+        };
+        match (chain.origin(), known) {
             (None, _) => Err(ChainError::Empty),
-            (Some(found), Some(expected)) if found != expected => Err(ChainError::OtherOrigin {
+            (Some(found), Some(expected)) if !has(expected) => Err(ChainError::OtherOrigin {
                 expected: expected.to_string(),
                 found: found.to_string(),
             }),
@@ -146,6 +153,22 @@ impl KeyChain {
     /// The last statement.
     pub fn last(&self) -> Option<&KeyStatement> {
         self.statements.last().map(|(last, _)| last)
+    }
+
+    /// The incarnations of the log that keys were introduced for.
+    pub(super) fn incarnations(&self) -> BTreeSet<Uuid> {
+        let statements = self.statements.iter();
+        statements
+            .map(|(statement, _)| statement.incarnation)
+            .collect()
+    }
+
+    /// Whether one of the two goes on where the other one ends.
+    pub(super) fn agrees_with(&self, other: &Self) -> bool {
+        self.statements
+            .iter()
+            .zip(&other.statements)
+            .all(|(own, others)| own == others)
     }
 
     pub fn notes(&self) -> impl Iterator<Item = &Note> {

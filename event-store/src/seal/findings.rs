@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use uuid::Uuid;
+
 use super::leaf;
 use super::merkle::Hash;
 
@@ -30,6 +32,13 @@ pub enum Finding {
     Head { size: u64, why: String },
     /// The signing keys in the database are not what they should be.
     Keys { why: String },
+    /// The log had another incarnation, which was sealed up to `sealed`; this one is the same up to `agreed` at least, and not
+    /// up to there: a restore lost what came after, or somebody wrote it anew.
+    Rewritten {
+        incarnation: Uuid,
+        agreed: u64,
+        sealed: u64,
+    },
 }
 
 impl fmt::Display for Finding {
@@ -49,6 +58,15 @@ impl fmt::Display for Finding {
             ),
             Self::Head { size, why } => write!(f, "signed head at {size}: {why}"),
             Self::Keys { why } => write!(f, "signing keys: {why}"),
+            Self::Rewritten {
+                incarnation,
+                agreed,
+                sealed,
+            } => write!(
+                f,
+                "log {incarnation}, which this one was before, was sealed up to {sealed}, and this one is the same up to {agreed} only: \
+                 a restore lost the rest, or it was written anew"
+            ),
         }
     }
 }
@@ -84,6 +102,14 @@ impl Findings {
     pub(super) fn keys(&mut self, why: &str) {
         self.push(Finding::Keys {
             why: why.to_owned(),
+        });
+    }
+
+    pub(super) fn rewritten(&mut self, incarnation: Uuid, agreed: u64, sealed: u64) {
+        self.push(Finding::Rewritten {
+            incarnation,
+            agreed,
+            sealed,
         });
     }
 
@@ -245,7 +271,7 @@ impl Finding {
             | Self::Moved { from, .. }
             | Self::Unproven { from, .. } => *from,
             Self::Inserted { position } => *position,
-            Self::Head { .. } | Self::Keys { .. } => 0,
+            Self::Head { .. } | Self::Keys { .. } | Self::Rewritten { .. } => 0,
         }
     }
 }

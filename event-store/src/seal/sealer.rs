@@ -26,7 +26,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// After this, events that fill no tile are signed for, too.
 const UNSEALED_MAX: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 /// Read at once, within the limit on a statement's time.
-const TILES_PER_ROUND: i64 = 64;
+const TILES_PER_ROUND: i64 = 16;
 /// In place of a person's id: the signing keys are kept as subjects' keys are. The lowest bits are the key's number.
 const SEED_IDS: Uuid = Uuid::from_u128(0x7072_6f6f_666c_8000_8000_7365_616c_0000);
 
@@ -70,11 +70,20 @@ struct Log {
 
 /// The key that signs now.
 struct Signer {
+    number: u32,
     name: String,
     key: SigningKey,
 }
 
 impl Signer {
+    fn new(number: u32, seed: &[u8; 32]) -> Self {
+        Self {
+            number,
+            name: key_name(number),
+            key: SigningKey::from_bytes(seed),
+        }
+    }
+
     fn note(&self, text: String) -> Result<Note, SealError> {
         let signed = Note::new(text).and_then(|note| note.signed(&self.name, &self.key));
         signed.map_err(SealError::Note)
@@ -136,8 +145,7 @@ impl Sealer {
         let mut connection = self.pool.acquire().await.map_err(SealError::Read)?;
         let chain = books::chain(&mut connection).await?;
         let last = chain.as_ref().and_then(KeyChain::last);
-        let number = last.ok_or(SealError::NoKey)?.number;
-        self.signer(number).await?.note(text)
+        self.signer(last.ok_or(SealError::NoKey)?).await?.note(text)
     }
 
     /// Introduces a new signing key, which signs from the next head on, and destroys the one before it.
@@ -145,17 +153,19 @@ impl Sealer {
         let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
         lock(&mut tx).await?;
         let log = look(&mut tx).await?;
+        self.consult(&mut tx, &log).await?;
         let chain = books::chain(&mut tx).await?.ok_or(SealError::NoKey)?;
         let last = chain.last().ok_or(SealError::NoKey)?;
-        let introducer = self.signer(last.number).await?;
+        let introducer = self.signer(last).await?;
         let number = last.number + 1;
+        let seed = self.vault.new_platform_key(seed_id(number)).await;
+        let signer = Signer::new(number, seed.map_err(SealError::Key)?.expose());
         let after = log.sealed.as_ref().map_or(0, |sealed| sealed.head.size);
-        let key = self
-            .introduce(&mut tx, &introducer, number, &log, after)
-            .await?;
+        let key = introduce(&mut tx, &introducer, &signer, &log, after).await?;
         tx.commit().await.map_err(SealError::Write)?;
         tracing::info!(number, key = %key, "introduced a new signing key");
-        let destroyed = self.vault.erase_platform_key(seed_id(last.number)).await;
+        let earlier: Vec<Uuid> = (1..number).map(seed_id).collect();
+        let destroyed = self.vault.erase_platform_keys(&earlier).await;
         destroyed.map_err(SealError::DestroyKey)?;
         Ok(key)
     }
@@ -178,15 +188,19 @@ impl Sealer {
         if to <= sealed {
             return Ok((sealed, false));
         }
-        let signer = self.current(&mut tx, &log).await?;
         let mut tree = match known.take() {
             Some(known)
                 if known.incarnation == log.incarnation && known.tree.size() == sealed as u64 =>
             {
                 known.tree
             }
-            _ => books::tree(&mut tx, log.incarnation).await?,
+            // What this process did not sign itself, it does not build on before it has asked outside.
+            _ => {
+                self.consult(&mut tx, &log).await?;
+                books::tree(&mut tx, log.incarnation).await?
+            }
         };
+        let signer = self.current(&mut tx, &log).await?;
         // What stands there was signed for: on anything else nothing may be built.
         if let Some(signed) = &log.sealed
             && (tree.size() != signed.head.size || tree.root() != signed.head.root)
@@ -213,49 +227,83 @@ impl Sealer {
         Ok((sealed, sealed < to))
     }
 
+    /// Compares with what stands outside. Keys that only an anchor knows are taken over, as after a restore; a head that only an
+    /// anchor knows says that the database was put back or altered, and nothing is signed on top of that.
+    async fn consult(&self, tx: &mut PgConnection, log: &Log) -> Result<(), SealError> {
+        for anchor in &self.anchors {
+            let name = anchor.name().to_owned();
+            let failed = |error| SealError::Anchor {
+                name: name.clone(),
+                source: Box::new(error),
+            };
+            let (here, there) = (
+                books::key_notes(tx).await?,
+                anchor.keys().await.map_err(failed)?,
+            );
+            if here.iter().zip(&there).any(|(here, there)| here != there) {
+                return Err(SealError::OtherKeys { name });
+            }
+            for note in there.iter().skip(here.len()) {
+                books::write_key(tx, note).await?;
+            }
+            if let Some(last) = anchor.last_head(log.incarnation).await.map_err(failed)?
+                && !books::has_head(tx, &last).await?
+            {
+                let size = last.head.size;
+                return Err(SealError::AnchorAhead { name, size });
+            }
+        }
+        Ok(())
+    }
+
     /// The key that signs for this incarnation, which has told so before the first head.
     async fn current(&self, tx: &mut PgConnection, log: &Log) -> Result<Signer, SealError> {
         let chain = books::chain(tx).await?;
-        let last = chain.as_ref().and_then(KeyChain::last);
-        let number = last.map_or(1, |last| last.number);
-        let signer = self.signer(number).await?;
-        if last.is_none_or(|last| last.incarnation != log.incarnation) {
-            self.introduce(tx, &signer, number, log, 0).await?;
+        let Some(last) = chain.as_ref().and_then(KeyChain::last) else {
+            let seed = self.vault.new_platform_key(seed_id(1)).await;
+            let signer = Signer::new(1, seed.map_err(SealError::Key)?.expose());
+            introduce(tx, &signer, &signer, log, 0).await?;
+            return Ok(signer);
+        };
+        let signer = self.signer(last).await?;
+        if last.incarnation != log.incarnation {
+            introduce(tx, &signer, &signer, log, 0).await?;
         }
         Ok(signer)
     }
 
-    async fn introduce(
-        &self,
-        tx: &mut PgConnection,
-        introducer: &Signer,
-        number: u32,
-        log: &Log,
-        after: u64,
-    ) -> Result<PublicKey, SealError> {
-        let signer = self.signer(number).await?;
-        let key = PublicKey::new(&signer.name, signer.key.verifying_key().as_bytes())
-            .map_err(SealError::Note)?;
-        let statement = KeyStatement {
-            number,
-            key: key.clone(),
-            incarnation: log.incarnation,
-            after,
-            created_at: log.now,
-        };
-        let note = introducer.note(statement.to_string())?;
-        books::write_key(tx, &note).await?;
-        Ok(key)
-    }
-
-    async fn signer(&self, number: u32) -> Result<Signer, SealError> {
+    /// The key that a statement speaks of: never another one, whatever the key database holds.
+    async fn signer(&self, statement: &KeyStatement) -> Result<Signer, SealError> {
+        let number = statement.number;
         let seed = self.vault.platform_key(seed_id(number)).await;
-        let seed = seed.map_err(SealError::Key)?;
-        Ok(Signer {
-            name: key_name(number),
-            key: SigningKey::from_bytes(seed.expose()),
-        })
+        let signer = Signer::new(number, seed.map_err(SealError::Key)?.expose());
+        if signer.key.verifying_key().as_bytes() == statement.key.as_bytes() {
+            Ok(signer)
+        } else {
+            Err(SealError::OtherKey { number })
+        }
     }
+}
+
+async fn introduce(
+    tx: &mut PgConnection,
+    introducer: &Signer,
+    signer: &Signer,
+    log: &Log,
+    after: u64,
+) -> Result<PublicKey, SealError> {
+    let key = PublicKey::new(&signer.name, signer.key.verifying_key().as_bytes())
+        .map_err(SealError::Note)?;
+    let statement = KeyStatement {
+        number: signer.number,
+        key: key.clone(),
+        incarnation: log.incarnation,
+        after,
+        created_at: log.now,
+    };
+    let note = introducer.note(statement.to_string())?;
+    books::write_key(tx, &note).await?;
+    Ok(key)
 }
 
 fn seed_id(number: u32) -> Uuid {

@@ -14,14 +14,17 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Cached, KeyBucket, PLATFORM, Vault, VaultError};
+use super::{Cached, KeyBucket, PLATFORM, ProviderError, Vault, VaultError};
 
 /// Keys wrapped anew in one transaction.
 const REWRAPPED_MAX: i64 = 500;
 /// How often a process looks for subjects that others erased.
 const WATCHED_EVERY: Duration = Duration::from_secs(1);
+/// How long such a look may take.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// How far back it looks each time: a transaction that began before the last look may have committed after it.
 const WATCHED_AGAIN: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 
@@ -54,9 +57,9 @@ impl Vault {
         self.erasures(tenant, subjects).await
     }
 
-    /// Destroys a key of the platform's own.
-    pub(crate) async fn erase_platform_key(&self, id: Uuid) -> Result<(), VaultError> {
-        self.erase(PLATFORM, &[id]).await.map(drop)
+    /// Destroys keys of the platform's own.
+    pub(crate) async fn erase_platform_keys(&self, ids: &[Uuid]) -> Result<(), VaultError> {
+        self.erase(PLATFORM, ids).await.map(drop)
     }
 
     /// What became of the keys of those of the subjects that were erased.
@@ -89,26 +92,57 @@ impl Vault {
         .fetch_all(&self.keys)
         .await
         .map_err(VaultError::ReadKeys)?;
+        let mut finished = Ok(());
         for old in retired {
-            let new = self.provider.renew(&old).await?;
-            while self.rewrap(&old, &new).await? > 0 {}
-            let destroyed = self.provider.destroy(&old).await?;
-            sqlx::query!(
-                "update keys.provider_key set destroyed_at = clock_timestamp(), final_at = $2, receipt = $3
-                 where id = $1 and destroyed_at is null",
-                old,
-                destroyed.final_at,
-                destroyed.receipt
-            )
-            .execute(&self.keys)
-            .await
-            .map_err(VaultError::EraseKeys)?;
-            tracing::info!(
-                key = old,
-                receipt = destroyed.receipt,
-                "a wrapping key was destroyed"
-            );
+            // One that can't be finished does not keep the others from it.
+            finished = finished.and(self.finish(&old).await);
         }
+        finished
+    }
+
+    async fn finish(&self, old: &str) -> Result<(), VaultError> {
+        let mut new = match self.provider.renew(old).await {
+            // It was destroyed, and nobody came to write that down.
+            Err(ProviderError::UnknownKey(_)) => return self.destroy(old).await,
+            renewed => renewed?,
+        };
+        loop {
+            match self.rewrap(old, &new).await? {
+                Rewrapped::Some => {}
+                Rewrapped::Nothing => return self.destroy(old).await,
+                Rewrapped::UnderRetired => new = self.provider.renew(&new).await?,
+            }
+        }
+    }
+
+    /// Has the provider destroy a key that wraps nothing any more.
+    async fn destroy(&self, old: &str) -> Result<(), VaultError> {
+        let wraps = sqlx::query_scalar!(
+            r#"select exists (select from keys.subject where provider_key_id = $1 and wrapped_key is not null) as "wraps!""#,
+            old
+        )
+        .fetch_one(&self.keys)
+        .await
+        .map_err(VaultError::ReadKeys)?;
+        if wraps {
+            return Err(ProviderError::InUse(old.to_owned()).into());
+        }
+        let destroyed = self.provider.destroy(old).await?;
+        sqlx::query!(
+            "update keys.provider_key set destroyed_at = clock_timestamp(), final_at = $2, receipt = $3
+             where id = $1 and destroyed_at is null",
+            old,
+            destroyed.final_at,
+            destroyed.receipt
+        )
+        .execute(&self.keys)
+        .await
+        .map_err(VaultError::EraseKeys)?;
+        tracing::info!(
+            key = old,
+            receipt = destroyed.receipt,
+            "a wrapping key was destroyed"
+        );
         Ok(())
     }
 
@@ -137,9 +171,12 @@ impl Vault {
         Ok(())
     }
 
-    /// Answers how many keys were wrapped anew.
-    async fn rewrap(&self, old: &str, new: &str) -> Result<usize, VaultError> {
+    /// Wraps some keys anew.
+    async fn rewrap(&self, old: &str, new: &str) -> Result<Rewrapped, VaultError> {
         let mut tx = self.keys.begin().await.map_err(VaultError::EraseKeys)?;
+        if !hold(&mut tx, new).await? {
+            return Ok(Rewrapped::UnderRetired);
+        }
         let rows = sqlx::query!(
             r#"select subject_id, wrapped_key as "wrapped_key!" from keys.subject
                where provider_key_id = $1 and wrapped_key is not null order by subject_id limit $2 for update"#,
@@ -159,7 +196,9 @@ impl Vault {
             wrapped.push(self.provider.wrap(new, row.subject_id, &key).await?);
             subjects.push(row.subject_id);
         }
-        announce(&mut tx, new).await?;
+        if subjects.is_empty() {
+            return Ok(Rewrapped::Nothing);
+        }
         sqlx::query!(
             "update keys.subject s set provider_key_id = $1, wrapped_key = n.wrapped_key
              from unnest($2::uuid[], $3::bytea[]) n(subject_id, wrapped_key) where s.subject_id = n.subject_id",
@@ -171,8 +210,15 @@ impl Vault {
         .await
         .map_err(VaultError::EraseKeys)?;
         tx.commit().await.map_err(VaultError::EraseKeys)?;
-        Ok(subjects.len())
+        Ok(Rewrapped::Some)
     }
+}
+
+enum Rewrapped {
+    Some,
+    Nothing,
+    /// The key that was to wrap them was retired itself.
+    UnderRetired,
 }
 
 /// Removes wrapped keys, and retires what wrapped them. A subject without a key is noted as erased, too.
@@ -181,6 +227,15 @@ async fn remove(tx: &mut PgConnection, tenant: Uuid, subjects: &[Uuid]) -> Resul
         .iter()
         .map(|subject| KeyBucket::of(*subject).0.cast_signed())
         .collect();
+    // In the order in which whoever stores a new key locks: wrapping keys first. Waits for them.
+    sqlx::query!(
+        "select k.id from keys.provider_key k
+         where k.id in (select s.provider_key_id from keys.subject s where s.subject_id = any($1)) order by k.id for update",
+        subjects
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(VaultError::EraseKeys)?;
     let removed = sqlx::query!(
         "insert into keys.subject as s (subject_id, tenant_id, bucket, erased_at)
          select n.subject_id, $1, n.bucket, clock_timestamp() from unnest($2::uuid[], $3::smallint[]) n(subject_id, bucket)
@@ -203,12 +258,8 @@ async fn remove(tx: &mut PgConnection, tenant: Uuid, subjects: &[Uuid]) -> Resul
         .into_iter()
         .filter_map(|row| row.provider_key_id)
         .collect();
-    // Waits for whoever is wrapping a new key under one of them.
     sqlx::query!(
-        "with retired as (
-           select id from keys.provider_key where id = any($1) and retired_at is null order by id for update
-         )
-         update keys.provider_key k set retired_at = clock_timestamp() from retired r where k.id = r.id",
+        "update keys.provider_key set retired_at = clock_timestamp() where id = any($1) and retired_at is null",
         &wrapped_by
     )
     .execute(tx)
@@ -217,15 +268,23 @@ async fn remove(tx: &mut PgConnection, tenant: Uuid, subjects: &[Uuid]) -> Resul
     .map_err(VaultError::EraseKeys)
 }
 
-async fn announce(tx: &mut PgConnection, provider_key_id: &str) -> Result<(), VaultError> {
+/// Keeps a wrapping key from being retired until the transaction ends. Answers whether it can still be used.
+async fn hold(tx: &mut PgConnection, provider_key_id: &str) -> Result<bool, VaultError> {
     sqlx::query!(
         "insert into keys.provider_key (id) values ($1) on conflict do nothing",
         provider_key_id
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await
-    .map(drop)
-    .map_err(VaultError::StoreKey)
+    .map_err(VaultError::StoreKey)?;
+    let held = sqlx::query_scalar!(
+        "select id from keys.provider_key where id = $1 and retired_at is null for share",
+        provider_key_id
+    )
+    .fetch_optional(tx)
+    .await
+    .map_err(VaultError::ReadKeys)?;
+    Ok(held.is_some())
 }
 
 async fn evict(
@@ -233,20 +292,19 @@ async fn evict(
     cached: &Cached,
     since: DateTime<Utc>,
 ) -> Result<DateTime<Utc>, sqlx::Error> {
+    let looked_at = now(keys).await?;
     let erased = sqlx::query!(
-        r#"select subject_id, tenant_id, erased_at as "erased_at!" from keys.subject where erased_at > $1"#,
+        "select subject_id, tenant_id from keys.subject where erased_at > $1",
         since - WATCHED_AGAIN
     )
     .fetch_all(keys)
     .await?;
-    let mut last = since;
     for row in erased {
         cached.insert((row.tenant_id, row.subject_id), None);
-        last = last.max(row.erased_at);
     }
     // What was replaced is wiped when it is dropped, which the cache puts off until it tidies up.
     cached.run_pending_tasks();
-    Ok(last)
+    Ok(looked_at)
 }
 
 async fn now(keys: &PgPool) -> Result<DateTime<Utc>, sqlx::Error> {
@@ -264,15 +322,21 @@ impl Watch {
             let mut since = None;
             loop {
                 // Of what was erased before the first look, nothing is cached.
-                let looked = match since {
-                    Some(since) => evict(&keys, &cached, since).await,
-                    None => now(&keys).await,
+                let look = async {
+                    match since {
+                        Some(since) => evict(&keys, &cached, since).await,
+                        None => now(&keys).await,
+                    }
                 };
-                match looked {
-                    Ok(last) => since = Some(last),
+                match timeout(HEARD_WITHIN, look).await {
+                    Ok(Ok(looked_at)) => since = Some(looked_at),
                     // Whoever can't hear of erasures must not go on with keys that may be gone.
-                    Err(error) => {
-                        tracing::warn!(error = %error, "could not look for erased subjects: all keys are forgotten");
+                    failed => {
+                        let error = failed.map(Result::err);
+                        tracing::warn!(
+                            ?error,
+                            "could not look for erased subjects: all keys are forgotten"
+                        );
                         cached.invalidate_all();
                         since = None;
                     }

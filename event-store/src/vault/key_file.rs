@@ -23,6 +23,8 @@ use super::provider::{Destroyed, KeyProvider, NONCE_BYTES, ProviderError, nonce,
 use super::{KeyBucket, SubjectKey};
 
 const KEY_BUCKETS: u16 = 64;
+/// What a new state of the file is called before it takes its place.
+const BESIDE: &str = ".keys-";
 
 /// A local key file with mode 0600: for development and single machines. Whoever reads the file reads everything;
 /// erasure is only as good as the deletion of the file's old copies. Several processes may share it: each sees what
@@ -151,6 +153,8 @@ impl LocalKeyFile {
             .open(path.with_extension("lock"))
             .map_err(&failed)?;
         lock.lock().map_err(&failed)?;
+        // What a process that died here left behind holds keys that may be destroyed since.
+        remove_leftovers(path).map_err(&failed)?;
         let (mut stored, _) = load(path)?;
         let (answer, changed) = change(&mut stored)?;
         if changed {
@@ -365,7 +369,7 @@ fn write_beside(path: &Path, stored: &Stored) -> Result<PathBuf, ProviderError> 
     let failed = write_error(path);
     let bytes = serde_json::to_vec_pretty(stored).map_err(|error| failed(error.into()))?;
     let bytes = Zeroizing::new(bytes);
-    let beside = folder(path).join(format!(".keys-{}", Uuid::now_v7()));
+    let beside = folder(path).join(format!("{BESIDE}{}", Uuid::now_v7()));
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -376,6 +380,17 @@ fn write_beside(path: &Path, stored: &Stored) -> Result<PathBuf, ProviderError> 
         .and_then(|()| file.sync_all())
         .map_err(failed)?;
     Ok(beside)
+}
+
+/// Files of [`write_beside`] that nobody renamed. Not those of a file that is just being made, which has no lock.
+fn remove_leftovers(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder(path))? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(BESIDE) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn folder(path: &Path) -> &Path {

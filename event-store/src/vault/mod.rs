@@ -221,13 +221,22 @@ impl Vault {
         })
     }
 
-    /// A key of the platform's own, which is kept as a subject's is; made where there is none.
+    /// A key of the platform's own, which is kept as a subject's is.
     pub(crate) async fn platform_key(&self, id: Uuid) -> Result<Arc<SubjectKey>, VaultError> {
-        let key = match self.find(PLATFORM, &[id]).await?.remove(&id) {
-            Some(key) => key,
-            None => self.create(PLATFORM, id).await?,
-        };
-        key.ok_or(VaultError::Erased(id))
+        let key = self.find(PLATFORM, &[id]).await?.remove(&id);
+        key.ok_or(VaultError::KeyMissing(id))?
+            .ok_or(VaultError::Erased(id))
+    }
+
+    /// The same, made where there is none.
+    pub(crate) async fn new_platform_key(&self, id: Uuid) -> Result<Arc<SubjectKey>, VaultError> {
+        match self.platform_key(id).await {
+            Err(VaultError::KeyMissing(_)) => {
+                let key = self.create(PLATFORM, id).await?;
+                key.ok_or(VaultError::Erased(id))
+            }
+            found => found,
+        }
     }
 
     /// The keys of those subjects that are known.

@@ -18,7 +18,7 @@ use super::public_key;
 pub(crate) struct CheckArgs {
     /// The folder that `replay audit export` wrote.
     bundle: PathBuf,
-    /// The log's first signing key, as you know it from elsewhere.
+    /// A signing key of the log, as you know it from elsewhere.
     #[arg(long, value_parser = public_key)]
     key: Option<PublicKey>,
     /// An earlier export, which this one must continue.

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use event_store::seal::{Anchor, PublicKey, Sealer};
 use event_store::vault::{LocalKeyFile, Vault};
@@ -83,21 +83,25 @@ pub(crate) async fn run(
 ) -> Result<()> {
     match command {
         AuditCommand::Verify { args, anchor } => {
-            let folder = anchor.anchor.unwrap_or_else(|| data_dir.join("anchor"));
+            let folder = data_dir.join("anchor");
             // Never made here: a folder that is not there holds nothing to compare with.
-            let anchors = match folder.is_dir() {
-                true => vec![Anchor::folder(&folder)?],
-                false => Vec::new(),
+            let anchors = match anchor.anchor {
+                Some(named) if !named.is_dir() => {
+                    bail!("there is no anchor in {}", named.display())
+                }
+                Some(named) => vec![Anchor::folder(&named)?],
+                None if folder.is_dir() => vec![Anchor::folder(&folder)?],
+                None => Vec::new(),
             };
             verify::run(&args, &pool(database_url)?, &anchors, out).await
         }
         AuditCommand::Export { args, keys } => {
-            let sealer = sealer(database_url, data_dir, &keys)?;
+            let sealer = sealer(database_url, data_dir, &keys).await?;
             export::run(&args, &pool(database_url)?, &sealer, out).await
         }
         AuditCommand::VerifyBundle(args) => check::run(&args, out),
         AuditCommand::RotateKey(keys) => {
-            rotate::run(&sealer(database_url, data_dir, &keys)?, out).await
+            rotate::run(&sealer(database_url, data_dir, &keys).await?, out).await
         }
     }
 }
@@ -107,7 +111,7 @@ fn pool(database_url: &str) -> Result<PgPool> {
 }
 
 /// Who can sign. The platform anchors what is signed here.
-fn sealer(database_url: &str, data_dir: &Path, keys: &KeyArgs) -> Result<Sealer> {
+async fn sealer(database_url: &str, data_dir: &Path, keys: &KeyArgs) -> Result<Sealer> {
     let key_file = keys
         .key_file
         .clone()
@@ -123,10 +127,12 @@ fn sealer(database_url: &str, data_dir: &Path, keys: &KeyArgs) -> Result<Sealer>
             url.into()
         }
     };
+    let fingerprint = provider.fingerprint();
     let vault = Vault::new(
         connect(&keys_url, Role::Vault, CONNECTIONS).context("KEYS_DATABASE_URL")?,
         Arc::new(provider),
     );
+    vault.bind(fingerprint).await?;
     Ok(Sealer::new(pool(database_url)?, vault, Vec::new()))
 }
 

@@ -8,6 +8,7 @@ use event_store::seal::{Anchor, Audit, PublicKey, Verdict};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::public_key;
 
@@ -19,9 +20,12 @@ pub(crate) struct VerifyArgs {
     /// The last one; by default the last that was sealed.
     #[arg(long)]
     to: Option<i64>,
-    /// The first signing key, as it was noted somewhere safe. Without it, the anchor is believed about it.
+    /// A signing key, as it was noted somewhere safe. Without it, the anchor is believed about the first.
     #[arg(long, value_parser = public_key)]
     key: Option<PublicKey>,
+    /// An earlier incarnation of the log whose end is known to have been lost by a restore.
+    #[arg(long)]
+    restored: Vec<Uuid>,
     /// One JSON document instead of text.
     #[arg(long)]
     json: bool,
@@ -37,6 +41,7 @@ pub(super) async fn run(
         pool,
         anchors,
         origin: args.key.as_ref(),
+        restored: &args.restored,
     };
     let bar = ProgressBar::no_length().with_style(style());
     let verdict = audit

@@ -44,6 +44,7 @@ pub(crate) async fn audit(sealer: &Sealer, database_url: &str, anchor: &Path) ->
         pool: &connect(database_url, Role::Sealer, CONNECTIONS)?,
         anchors: &[Anchor::folder(anchor)?],
         origin: None,
+        restored: &[],
     };
     let began = Instant::now();
     let verdict = audit.verify(1, None, |_, _| ()).await?;
