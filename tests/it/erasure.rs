@@ -177,6 +177,8 @@ struct Faulty {
     renews: AtomicBool,
     wraps: AtomicBool,
     destroys: AtomicBool,
+    /// Whether it says that it destroyed a key.
+    tells: AtomicBool,
 }
 
 fn if_works<'a, T: Send + 'a>(
@@ -218,14 +220,26 @@ impl KeyProvider for Faulty {
     }
 
     fn destroy<'a>(&'a self, key_id: &'a str) -> BoxFuture<'a, Result<Destroyed, ProviderError>> {
-        if_works(&self.destroys, self.file.destroy(key_id))
+        let works = self.destroys.load(Ordering::SeqCst);
+        let tells = self.tells.load(Ordering::SeqCst);
+        Box::pin(async move {
+            if !works {
+                return Err(ProviderError::Refused);
+            }
+            let destroyed = self.file.destroy(key_id).await?;
+            if tells {
+                Ok(destroyed)
+            } else {
+                Err(ProviderError::Refused)
+            }
+        })
     }
 }
 
 /// Cut short after any of its steps, an erasure holds from the first on, loses nobody's key, and is finished later.
 #[tokio::test]
 async fn an_erasure_that_was_cut_short_holds_and_is_finished_later() {
-    for broken in ["renew", "wrap", "destroy"] {
+    for broken in ["renew", "wrap", "destroy", "tell"] {
         let world = World::new().await;
         let event = Uuid::now_v7();
         let subjects: Vec<Uuid> = (0..200).map(|_| Uuid::now_v7()).collect();
@@ -234,6 +248,7 @@ async fn an_erasure_that_was_cut_short_holds_and_is_finished_later() {
             renews: AtomicBool::new(true),
             wraps: AtomicBool::new(true),
             destroys: AtomicBool::new(true),
+            tells: AtomicBool::new(true),
         });
         let vault = another(&world, provider.clone());
         let mut payloads = Vec::new();
@@ -243,7 +258,8 @@ async fn an_erasure_that_was_cut_short_holds_and_is_finished_later() {
         let fault = match broken {
             "renew" => &provider.renews,
             "wrap" => &provider.wraps,
-            _ => &provider.destroys,
+            "destroy" => &provider.destroys,
+            _ => &provider.tells,
         };
         fault.store(false, Ordering::SeqCst);
         // Several, so that there is somebody beside them under the same wrapping keys.
