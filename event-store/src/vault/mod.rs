@@ -285,7 +285,6 @@ impl Vault {
     ) -> Result<Option<Arc<SubjectKey>>, VaultError> {
         let bucket = KeyBucket::of(subject);
         let key = SubjectKey::random();
-        let mut stored = false;
         for _ in 0..WRAPS_MAX {
             let provider_key_id = self.provider.current(bucket).await?;
             let new = NewKey {
@@ -296,23 +295,20 @@ impl Vault {
                 provider_key_id,
             };
             let submitted = self.new_keys.submit(new).await;
-            stored = submitted
+            let stored = submitted
                 .map_err(|_| VaultError::Overloaded)?
                 .map_err(VaultError::StoreKeys)?;
             if stored {
-                break;
+                let key = Some(Arc::new(key));
+                self.cached.insert((tenant, subject), key.clone());
+                return Ok(key);
             }
             if let Some(there) = self.find(tenant, &[subject]).await?.remove(&subject) {
                 return Ok(there);
             }
             tokio::time::sleep(WRAP_PAUSE).await;
         }
-        if !stored {
-            return Err(VaultError::Renewing(subject));
-        }
-        let key = Some(Arc::new(key));
-        self.cached.insert((tenant, subject), key.clone());
-        Ok(key)
+        Err(VaultError::Renewing(subject))
     }
 }
 
