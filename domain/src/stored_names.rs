@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_stored_name_is_the_shown_and_the_parsed_one() {
-        check!(Scope, ["read", "write"]);
+        check!(Scope, ["read", "write", "compliance"]);
         check!(Platform, ["shopify"]);
         check!(ActivityKind, ["order", "sign_up", "review", "custom"]);
         check!(WithdrawalReason, ["cancelled", "refunded", "removed"]);
@@ -107,7 +107,10 @@ mod tests {
     #[test]
     fn another_name_is_refused_and_the_known_ones_are_told() {
         let unknown = Scope::parse("Read").unwrap_err();
-        assert_eq!(unknown.to_string(), "This must be one of: read, write.");
+        assert_eq!(
+            unknown.to_string(),
+            "This must be one of: read, write, compliance."
+        );
         assert_eq!(unknown.code(), "unknown_name");
         assert!(serde_json::from_str::<Scope>(r#""admin""#).is_err());
     }

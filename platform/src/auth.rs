@@ -1,5 +1,5 @@
 //! Who is asking, and whether they may. The permission is part of a handler's signature:
-//! [`Reader`] or [`Writer`].
+//! [`Reader`], [`Writer`] or [`Officer`].
 
 use std::{collections::BTreeSet, fmt, marker::PhantomData, sync::Arc};
 
@@ -63,11 +63,22 @@ impl Scope for Write {
     const NAME: &'static str = "write";
 }
 
+/// See [`Officer`].
+#[derive(Debug)]
+pub enum Compliance {}
+
+impl Scope for Compliance {
+    const NAME: &'static str = "compliance";
+}
+
 /// A caller whose key has the scope `read`.
 pub type Reader = Caller<Read>;
 
 /// A caller whose key has the scope `write`, which does not imply `read`.
 pub type Writer = Caller<Write>;
+
+/// A caller whose key has the scope `compliance`, which implies neither of the others.
+pub type Officer = Caller<Compliance>;
 
 /// An authenticated caller with one permission. Only extraction makes one.
 pub struct Caller<P> {

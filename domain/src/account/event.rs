@@ -35,6 +35,8 @@ stored_names! {
     pub enum Scope {
         Read = "read",
         Write = "write",
+        /// Looking into who did what, and answering people's requests about their data.
+        Compliance = "compliance",
     }
 }
 
