@@ -116,20 +116,40 @@ impl Activities {
             };
             Pii::new(subject, buyer)
         });
-        let command = ActivityCommand::Record {
-            site_id,
-            integration_id,
-            external_id,
-            kind: activity.kind,
-            occurred_at: activity.occurred_at,
-            buyer,
-            product: activity.product,
-            items_count: activity.items_count,
-            total: activity.total,
-            at: call.at,
+        let record = |buyer| {
+            let command = ActivityCommand::Record {
+                site_id,
+                integration_id,
+                external_id: external_id.clone(),
+                kind: activity.kind,
+                occurred_at: activity.occurred_at,
+                buyer,
+                product: activity.product.clone(),
+                items_count: activity.items_count,
+                total: activity.total,
+                at: call.at,
+            };
+            let (site, id) = (site_id.into(), id.into());
+            self.executor
+                .execute_new::<Activity>(call, site, id, command, Claim::default())
         };
+        match record(buyer).await {
+            // It happened all the same; whoever was erased stays unknown.
+            Err(CommandError::SubjectErased) => record(None).await,
+            recorded => recorded,
+        }
+    }
+
+    /// Forgets the erased buyer of an activity, wherever it is shown. The site is the activity's own.
+    pub async fn forget_buyer(
+        &self,
+        call: &Call,
+        site_id: SiteId,
+        id: ActivityId,
+    ) -> Result<Committed, CommandError> {
+        let command = ActivityCommand::ForgetBuyer { at: call.at };
         self.executor
-            .execute_new::<Activity>(call, site_id.into(), id.into(), command, Claim::default())
+            .execute::<Activity>(call, site_id.into(), id.into(), command)
             .await
     }
 }

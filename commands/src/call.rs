@@ -25,6 +25,16 @@ pub struct Call {
     pub key: Option<ClientKey>,
     /// The version that the caller saw; another one refuses the command.
     pub if_match: Option<i64>,
+    /// The event that made a process issue the command. `None` for what begins outside.
+    pub causation_id: Option<Uuid>,
+}
+
+/// The event that a process acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    pub account: AccountId,
+    pub event_id: Uuid,
+    pub correlation_id: Uuid,
 }
 
 /// A key that the caller repeats when it repeats a command.
@@ -59,6 +69,22 @@ impl ClientKey {
 }
 
 impl Call {
+    /// A step that a process takes because of an event. Taken again, it is the same command.
+    pub fn of_process(process: &'static str, cause: &Cause, step: &str, at: DateTime<Utc>) -> Self {
+        let key = format!("{process}/{step}");
+        Self {
+            account: cause.account,
+            actor: format!("process:{process}"),
+            at,
+            correlation_id: cause.correlation_id,
+            request_id: cause.correlation_id.to_string(),
+            source: "process",
+            key: Some(ClientKey::new(&cause.event_id, &key, &[])),
+            if_match: None,
+            causation_id: Some(cause.event_id),
+        }
+    }
+
     /// The id of what the command makes: the same whenever it is repeated under its key.
     pub fn new_id(&self) -> Uuid {
         match &self.key {
@@ -78,7 +104,7 @@ impl Call {
         Origin {
             command_id: self.key.map_or_else(Uuid::now_v7, |key| key.command_id),
             correlation_id: self.correlation_id,
-            causation_id: None,
+            causation_id: self.causation_id,
             actor: self.actor.clone(),
             metadata: Value::Object(Map::from_iter(
                 metadata

@@ -1,6 +1,7 @@
 //! Why a command was not done.
 
 use domain::DomainError;
+use event_store::vault::VaultError;
 use event_store::{AppendError, StoreError};
 
 /// Except for [`CommandError::Unavailable`], nothing was appended.
@@ -16,6 +17,9 @@ pub enum CommandError {
     VersionMismatch { actual: i64 },
     #[error("the key was used for another request")]
     KeyReused,
+    /// The person that the command tells of was erased.
+    #[error("the person was erased")]
+    SubjectErased,
     /// Another aggregate has what the command claims. Which one and whose is told to nobody.
     #[error("taken by another aggregate")]
     Taken,
@@ -60,6 +64,9 @@ impl From<AppendError> for CommandError {
             AppendError::Overloaded => Self::Overloaded,
             AppendError::Seal(ref source) if source.is_transient() => {
                 Self::Unavailable(Box::new(error))
+            }
+            AppendError::Seal(ref source) if matches!(**source, VaultError::Erased(_)) => {
+                Self::SubjectErased
             }
             AppendError::Unavailable(_) | AppendError::Ended => Self::Unavailable(Box::new(error)),
             AppendError::Closed | AppendError::Seal(_) | AppendError::Rejected(_) => {

@@ -151,7 +151,7 @@ impl Executor {
                     Ok(Attempt::Done(committed)) => return Ok(committed),
                     Ok(Attempt::Again | Attempt::Denied(_)) => {}
                     // Not to be sent, because a value is refused: the command may have been done when it was not.
-                    Err(CommandError::Internal(_)) => {}
+                    Err(CommandError::Internal(_) | CommandError::SubjectErased) => {}
                     Err(error) => return Err(error),
                 }
             }

@@ -15,11 +15,12 @@ mod notification;
 mod secrets;
 mod site;
 mod snapshots;
+mod subject;
 mod telemetry;
 
 pub use account::Accounts;
 pub use activity::{Activities, NewActivity};
-pub use call::{Call, ClientKey};
+pub use call::{Call, Cause, ClientKey};
 pub use error::CommandError;
 pub use event_store::Token;
 pub use executor::{Claim, Committed, Executor};
@@ -28,6 +29,7 @@ pub use notification::{NewNotification, Notifications};
 pub use secrets::Secrets;
 pub use site::{NewSite, Sites, claim_of};
 pub use snapshots::Kept;
+pub use subject::{NewConsent, Person, Subjects};
 pub use telemetry::{Collected, Observation, Telemetry};
 
 /// Every entry point of the write side. Cheap to clone.
@@ -38,6 +40,7 @@ pub struct Commands {
     pub notifications: Notifications,
     pub integrations: Integrations,
     pub activities: Activities,
+    pub subjects: Subjects,
     pub telemetry: Telemetry,
 }
 
@@ -49,6 +52,7 @@ impl Commands {
             accounts: Accounts::new(executor.clone()),
             notifications: Notifications::new(executor.clone(), sites.clone()),
             integrations: Integrations::new(executor.clone(), sites.clone(), secrets.clone()),
+            subjects: Subjects::new(executor.clone(), secrets.clone()),
             activities: Activities::new(executor, sites.clone(), secrets),
             sites,
             telemetry,

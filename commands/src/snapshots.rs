@@ -3,6 +3,7 @@
 use cqrs_es::Aggregate;
 use domain::account::Account;
 use domain::activity::Activity;
+use domain::data_subject::DataSubject;
 use domain::integration::Integration;
 use domain::notification::Notification;
 use domain::site::Site;
@@ -23,6 +24,10 @@ impl Kept for Site {
 }
 
 impl Kept for Notification {
+    const SNAPSHOTS: Option<u32> = Some(1);
+}
+
+impl Kept for DataSubject {
     const SNAPSHOTS: Option<u32> = Some(1);
 }
 

@@ -8,6 +8,7 @@ use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 
 use crate::account::{self, Account, AccountEvent};
 use crate::activity::{self, Activity, ActivityEvent};
+use crate::data_subject::{self, DataSubject, DataSubjectEvent};
 use crate::integration::{self, Integration, IntegrationEvent};
 use crate::notification::{self, Notification, NotificationEvent};
 use crate::site::{self, Site, SiteEvent};
@@ -19,6 +20,7 @@ pub const EVENT_TYPES: &[(&str, &[&str])] = &[
     (Notification::TYPE, NotificationEvent::TYPES),
     (Integration::TYPE, IntegrationEvent::TYPES),
     (Activity::TYPE, ActivityEvent::TYPES),
+    (DataSubject::TYPE, DataSubjectEvent::TYPES),
 ];
 
 /// An event of any aggregate.
@@ -29,6 +31,7 @@ pub enum Event {
     Notification(NotificationEvent),
     Integration(IntegrationEvent),
     Activity(ActivityEvent),
+    DataSubject(DataSubjectEvent),
 }
 
 /// Why a stored event could not be read. Never a reason to skip it.
@@ -70,6 +73,7 @@ impl Event {
             }
             Integration::TYPE => decode_one(stored, IntegrationEvent::TYPES).map(Self::Integration),
             Activity::TYPE => decode_one(stored, ActivityEvent::TYPES).map(Self::Activity),
+            DataSubject::TYPE => decode_one(stored, DataSubjectEvent::TYPES).map(Self::DataSubject),
             _ => Err(unknown_type(stored)),
         }
     }
@@ -81,6 +85,7 @@ impl Event {
             Self::Notification(event) => event.event_type(),
             Self::Integration(event) => event.event_type(),
             Self::Activity(event) => event.event_type(),
+            Self::DataSubject(event) => event.event_type(),
         }
     }
 
@@ -92,6 +97,7 @@ impl Event {
             Self::Notification(event) => event.sentence(),
             Self::Integration(event) => event.sentence(),
             Self::Activity(event) => event.sentence(),
+            Self::DataSubject(event) => event.sentence(),
         }
     }
 }
@@ -104,6 +110,7 @@ pub fn upcasters() -> Vec<Box<dyn EventUpcaster>> {
         notification::upcasters(),
         integration::upcasters(),
         activity::upcasters(),
+        data_subject::upcasters(),
     ]
     .into_iter()
     .flatten()
@@ -162,4 +169,5 @@ from_event! {
     Notification(NotificationEvent),
     Integration(IntegrationEvent),
     Activity(ActivityEvent),
+    DataSubject(DataSubjectEvent),
 }

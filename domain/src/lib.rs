@@ -15,6 +15,7 @@
 
 pub mod account;
 pub mod activity;
+pub mod data_subject;
 pub mod integration;
 pub mod notification;
 pub mod site;
@@ -56,6 +57,7 @@ pub use crate::pii::Pii;
 pub use crate::state::{OtherAggregate, State};
 pub use crate::stored_names::UnknownName;
 pub use crate::text::{
-    AccountName, ExternalId, Label, NotificationName, ProductTitle, SiteName, TextError,
+    AccountName, CaseReference, ConsentEvidence, ConsentText, ExternalId, InvalidReference, Label,
+    NotificationName, ProductTitle, SiteName, TextError,
 };
 pub use crate::words::Fact;

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::account::Account;
 use crate::activity::Activity;
+use crate::data_subject::DataSubject;
 use crate::event::Event;
 use crate::integration::Integration;
 use crate::notification::Notification;
@@ -20,6 +21,7 @@ pub enum State {
     Notification(Notification),
     Integration(Integration),
     Activity(Activity),
+    DataSubject(DataSubject),
 }
 
 /// The event is one of another type of aggregate.
@@ -36,6 +38,7 @@ impl State {
             Notification::TYPE => Self::Notification(Notification::default()),
             Integration::TYPE => Self::Integration(Integration::default()),
             Activity::TYPE => Self::Activity(Activity::default()),
+            DataSubject::TYPE => Self::DataSubject(DataSubject::default()),
             _ => return None,
         })
     }
@@ -49,17 +52,20 @@ impl State {
             }
             (Self::Integration(integration), Event::Integration(event)) => integration.apply(event),
             (Self::Activity(activity), Event::Activity(event)) => activity.apply(event),
+            (Self::DataSubject(subject), Event::DataSubject(event)) => subject.apply(event),
             (
                 Self::Account(_)
                 | Self::Site(_)
                 | Self::Notification(_)
                 | Self::Integration(_)
-                | Self::Activity(_),
+                | Self::Activity(_)
+                | Self::DataSubject(_),
                 Event::Account(_)
                 | Event::Site(_)
                 | Event::Notification(_)
                 | Event::Integration(_)
-                | Event::Activity(_),
+                | Event::Activity(_)
+                | Event::DataSubject(_),
             ) => return Err(OtherAggregate),
         }
         Ok(())
@@ -73,6 +79,7 @@ impl State {
             Self::Notification(notification) => notification.facts(),
             Self::Integration(integration) => integration.facts(),
             Self::Activity(activity) => activity.facts(),
+            Self::DataSubject(subject) => subject.facts(),
         }
     }
 }

@@ -77,6 +77,7 @@ mod tests {
     use super::*;
     use crate::account::Scope;
     use crate::activity::{ActivityKind, WithdrawalReason};
+    use crate::data_subject::ConsentPurpose;
     use crate::integration::Platform;
     use crate::notification::NotificationStatus;
 
@@ -95,6 +96,7 @@ mod tests {
     #[test]
     fn the_stored_name_is_the_shown_and_the_parsed_one() {
         check!(Scope, ["read", "write", "compliance"]);
+        check!(ConsentPurpose, ["display", "analytics", "sharing"]);
         check!(Platform, ["shopify"]);
         check!(ActivityKind, ["order", "sign_up", "review", "custom"]);
         check!(WithdrawalReason, ["cancelled", "refunded", "removed"]);

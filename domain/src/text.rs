@@ -197,6 +197,58 @@ line! {
 
 clipped!(ProductTitle);
 
+line! {
+    /// What a person is asked to agree to.
+    #[derive(Debug)]
+    ConsentText, 2000
+}
+
+line! {
+    /// How a person agreed. In events only inside a [`Pii`](crate::Pii).
+    ConsentEvidence, 500
+}
+hidden_debug!(ConsentEvidence);
+
+/// What somebody else's files call a case: 1 to 100 letters, digits and `._:#/-`. It is stored for ever in plain text, so
+/// it has no room for a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CaseReference(String);
+
+/// The text is no reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "This must be 1 to 100 letters, digits or any of . _ : # / - and begin with a letter or digit."
+)]
+pub struct InvalidReference;
+
+impl DomainError for InvalidReference {
+    fn code(&self) -> &'static str {
+        "invalid_reference"
+    }
+
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+}
+
+impl CaseReference {
+    pub const CHARS_MAX: usize = 100;
+
+    pub fn parse(raw: &str) -> Result<Self, InvalidReference> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._:#/-".contains(c);
+        let well_formed = raw.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && raw.len() <= Self::CHARS_MAX
+            && raw.chars().all(allowed);
+        if well_formed {
+            Ok(Self(raw.to_owned()))
+        } else {
+            Err(InvalidReference)
+        }
+    }
+}
+
+string_value!(CaseReference, InvalidReference);
+
 /// What the outside calls something, as text: Shopify's order ids do not fit a JavaScript number.
 ///
 /// 1 to 200 visible characters. Not trimmed, since trimming would make two identities one.
@@ -283,5 +335,15 @@ mod tests {
             ExternalId::parse(&"1".repeat(201)),
             Err(TextError::TooLong { max: 200 })
         );
+    }
+
+    #[test]
+    fn a_case_has_no_room_for_prose() {
+        for good in ["1", "court/4711", "GDPR-2026:7", "a.b_c#1"] {
+            assert_eq!(CaseReference::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", " ", "-1", "Anna Schmidt", "a@b", "ä", &"1".repeat(101)] {
+            assert_eq!(CaseReference::parse(bad), Err(InvalidReference), "{bad}");
+        }
     }
 }

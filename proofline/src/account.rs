@@ -117,5 +117,6 @@ fn call(account: AccountId) -> Call {
         source: "cli",
         key: None,
         if_match: None,
+        causation_id: None,
     }
 }

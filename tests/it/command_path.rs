@@ -39,6 +39,7 @@ fn call() -> Call {
         source: "test",
         key: None,
         if_match: None,
+        causation_id: None,
     }
 }
 

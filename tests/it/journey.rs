@@ -413,6 +413,7 @@ async fn a_revoked_key_opens_nothing() {
         source: "test",
         key: None,
         if_match: None,
+        causation_id: None,
     };
     there
         .accounts

@@ -85,6 +85,7 @@ impl Identity {
             key: (self.key.as_deref()).map(|key| ClientKey::new(&writer.account, key, &request)),
             // A version that no aggregate can have matches none.
             if_match: version.map(|version| i64::try_from(version).unwrap_or(i64::MAX)),
+            causation_id: None,
         }
     }
 }

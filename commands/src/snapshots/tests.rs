@@ -87,3 +87,29 @@ fn who_knows_a_person_or_a_secret_keeps_no_snapshots() {
         assert!(!state.to_string().contains("$pii"), "{state}");
     }
 }
+
+#[test]
+fn the_state_of_a_data_subject_is_what_revision_1_says() {
+    assert_eq!(DataSubject::SNAPSHOTS, Some(1));
+    let events = [
+        "registered",
+        "identity_linked",
+        "consent_granted",
+        "access_requested",
+        "erasure_requested",
+        "legal_hold_placed",
+    ];
+    assert_eq!(
+        folded::<DataSubject>(&events),
+        json!({
+            "registered": true,
+            "identities": ["00000000-0000-0000-0000-0000000000b1"],
+            "consents": {
+                "display": { "Granted": { "text_version": "2026-02", "at": "2026-03-01T12:00:00Z" } },
+            },
+            "access": { "Requested": { "due_at": "2026-03-29T12:00:00Z" } },
+            "erasure": { "Requested": { "due_at": "2026-03-29T12:00:00Z" } },
+            "legal_hold": "court/4711",
+        })
+    );
+}

@@ -1,7 +1,7 @@
 //! Decides about an activity, whose id is its identity: recorded at most once, withdrawn for good.
 //!
 //! Shops repeat and reorder their messages, so a second record or withdrawal changes nothing, and a withdrawal may
-//! come first. The state keeps nothing of the person.
+//! come first. Of the person, the state keeps nothing but the id.
 
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
@@ -9,11 +9,12 @@ use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
 use super::{ActivityCommand, ActivityError, ActivityEvent, WithdrawalReason};
-use crate::ids::{IntegrationId, SiteId};
+use crate::ids::{IntegrationId, SiteId, SubjectId};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activity {
     status: ActivityStatus,
+    buyer: Option<SubjectId>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,11 @@ pub enum ActivityStatus {
 impl Activity {
     pub fn status(&self) -> ActivityStatus {
         self.status
+    }
+
+    /// Under which id its buyer is kept; `None` where nobody knows or may know.
+    pub fn buyer(&self) -> Option<SubjectId> {
+        self.buyer
     }
 
     pub fn decide(&self, command: ActivityCommand) -> Result<Vec<ActivityEvent>, ActivityError> {
@@ -64,6 +70,14 @@ impl Activity {
                 reason,
                 at,
             } => self.withdraw(site_id, integration_id, reason, at),
+            ActivityCommand::ForgetBuyer { at } => Ok(match self.status {
+                ActivityStatus::Recorded { site_id } if self.buyer.is_some() => {
+                    vec![ActivityEvent::BuyerForgotten { site_id, at }]
+                }
+                ActivityStatus::Recorded { .. } => vec![],
+                // Nothing is kept of its buyer but the log.
+                ActivityStatus::Unknown | ActivityStatus::Withdrawn { .. } => vec![],
+            }),
         }
     }
 
@@ -131,9 +145,15 @@ impl Aggregate for Activity {
     }
 
     fn apply(&mut self, event: Self::Event) {
-        self.status = match event {
-            ActivityEvent::Recorded { site_id, .. } => ActivityStatus::Recorded { site_id },
-            ActivityEvent::Withdrawn { site_id, .. } => ActivityStatus::Withdrawn { site_id },
-        };
+        match event {
+            ActivityEvent::Recorded { site_id, buyer, .. } => {
+                self.status = ActivityStatus::Recorded { site_id };
+                self.buyer = buyer.map(|buyer| buyer.subject());
+            }
+            ActivityEvent::Withdrawn { site_id, .. } => {
+                self.status = ActivityStatus::Withdrawn { site_id };
+            }
+            ActivityEvent::BuyerForgotten { .. } => self.buyer = None,
+        }
     }
 }

@@ -32,4 +32,6 @@ pub enum ActivityCommand {
         reason: WithdrawalReason,
         at: DateTime<Utc>,
     },
+    /// The buyer was erased.
+    ForgetBuyer { at: DateTime<Utc> },
 }

@@ -45,6 +45,9 @@ pub enum ActivityEvent {
         reason: WithdrawalReason,
         at: DateTime<Utc>,
     },
+    /// The buyer was erased: nothing that is made from the log keeps them any longer.
+    #[serde(rename = "activity.buyer_forgotten")]
+    BuyerForgotten { site_id: SiteId, at: DateTime<Utc> },
 }
 
 stored_names! {
@@ -69,11 +72,17 @@ stored_names! {
 
 impl ActivityEvent {
     /// Every stored event type of this aggregate.
-    pub const TYPES: &'static [&'static str] = &["activity.recorded", "activity.withdrawn"];
+    pub const TYPES: &'static [&'static str] = &[
+        "activity.recorded",
+        "activity.withdrawn",
+        "activity.buyer_forgotten",
+    ];
 
     pub const fn site_id(&self) -> SiteId {
         match self {
-            Self::Recorded { site_id, .. } | Self::Withdrawn { site_id, .. } => *site_id,
+            Self::Recorded { site_id, .. }
+            | Self::Withdrawn { site_id, .. }
+            | Self::BuyerForgotten { site_id, .. } => *site_id,
         }
     }
 }
@@ -84,13 +93,14 @@ impl DomainEvent for ActivityEvent {
         match self {
             Self::Recorded { .. } => "activity.recorded",
             Self::Withdrawn { .. } => "activity.withdrawn",
+            Self::BuyerForgotten { .. } => "activity.buyer_forgotten",
         }
         .to_owned()
     }
 
     fn event_version(&self) -> String {
         match self {
-            Self::Recorded { .. } | Self::Withdrawn { .. } => "1",
+            Self::Recorded { .. } | Self::Withdrawn { .. } | Self::BuyerForgotten { .. } => "1",
         }
         .to_owned()
     }

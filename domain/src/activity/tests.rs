@@ -80,6 +80,13 @@ fn removed_by_hand() -> ActivityEvent {
     }
 }
 
+fn buyer_forgotten() -> ActivityEvent {
+    ActivityEvent::BuyerForgotten {
+        site_id: site_id(),
+        at: noon(),
+    }
+}
+
 fn record_at(site_id: SiteId) -> ActivityCommand {
     ActivityCommand::Record {
         site_id,
@@ -196,6 +203,30 @@ fn withdrawing_again_changes_nothing_whatever_the_reason() {
 }
 
 #[test]
+fn the_buyer_of_a_recorded_activity_is_forgotten_once() {
+    let forget = || ActivityCommand::ForgetBuyer { at: noon() };
+    Scenario::given([recorded()])
+        .when(forget())
+        .then([buyer_forgotten()]);
+    Scenario::given([recorded(), buyer_forgotten()])
+        .when(forget())
+        .then_nothing();
+}
+
+#[test]
+fn of_an_activity_that_is_not_shown_there_is_nobody_to_forget() {
+    for given in [
+        vec![],
+        vec![sign_up_recorded()],
+        vec![recorded(), removed_by_hand()],
+    ] {
+        Scenario::given(given)
+            .when(ActivityCommand::ForgetBuyer { at: noon() })
+            .then_nothing();
+    }
+}
+
+#[test]
 fn another_sites_activity_is_not_found() {
     for given in [recorded(), withdrawn(WithdrawalReason::Refunded)] {
         for command in [
@@ -241,6 +272,7 @@ fn repeating_what_is_done_yields_no_events_in_any_state() {
         withdraw(WithdrawalReason::Refunded),
         withdraw(WithdrawalReason::Removed),
         withdraw_at(id(0x52), WithdrawalReason::Cancelled),
+        ActivityCommand::ForgetBuyer { at: noon() },
     ];
     walk::<Activity>(&commands, 4);
 }
@@ -271,6 +303,7 @@ fn golden_files_are_read_and_written_as_they_stand() {
             ("recorded.minimal.v1", sign_up_recorded()),
             ("withdrawn.v1", withdrawn(WithdrawalReason::Refunded)),
             ("withdrawn.minimal.v1", removed_by_hand()),
+            ("buyer_forgotten.v1", buyer_forgotten()),
         ],
     );
 }

@@ -48,6 +48,9 @@ impl ActivityEvent {
                 why(*reason),
                 told_by(*integration_id)
             ),
+            Self::BuyerForgotten { site_id, at: _ } => {
+                format!("The buyer of the activity on site {site_id} was erased and is forgotten.")
+            }
         }
     }
 }
@@ -60,10 +63,13 @@ impl Activity {
             ActivityStatus::Recorded { site_id } => ("recorded", site_id),
             ActivityStatus::Withdrawn { site_id } => ("withdrawn", site_id),
         };
-        vec![
+        let mut facts = vec![
             Fact::new("status", status),
             Fact::new("site", site_id.to_string()),
-        ]
+        ];
+        let buyer = self.buyer().map(|_| Fact::new("buyer", "known"));
+        facts.extend(buyer);
+        facts
     }
 }
 

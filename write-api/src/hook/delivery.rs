@@ -88,6 +88,7 @@ impl Delivery {
                 &request,
             )),
             if_match: None,
+            causation_id: None,
         }
     }
 

@@ -211,6 +211,7 @@ pub(crate) fn call(account: AccountId) -> Call {
         source: "bench",
         key: None,
         if_match: None,
+        causation_id: None,
     }
 }
 

@@ -1,0 +1,256 @@
+//! People whose data an account holds: their consents and their requests.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use domain::activity::Activity;
+use domain::data_subject::{ConsentPurpose, DataSubject, DataSubjectCommand, DataSubjectEvent};
+use domain::{
+    AccountId, ActivityId, CaseReference, ConsentEvidence, ConsentText, Email, Label, Pii,
+    SubjectId,
+};
+use event_store::{Excluded, Loaded, Tag};
+
+use crate::call::Call;
+use crate::error::CommandError;
+use crate::executor::{Claim, Committed, Executor};
+use crate::secrets::Secrets;
+
+/// Stored, hashed with the id; never rename.
+const RECORD_TAG: &str = "data_subject";
+/// Stored, hashed with the id; never rename.
+const IDENTITY_TAG: &str = "data_subject_identity";
+
+#[derive(Clone)]
+pub struct Subjects {
+    executor: Executor,
+    secrets: Secrets,
+}
+
+/// What a person is known by.
+#[derive(Clone, Debug)]
+pub enum Person {
+    Email(Email),
+    /// The buyer of an activity of the account.
+    BuyerOf(ActivityId),
+}
+
+/// What a person agreed to.
+#[derive(Clone, Debug)]
+pub struct NewConsent {
+    pub purpose: ConsentPurpose,
+    pub text_version: Label,
+    pub text: ConsentText,
+    pub evidence: Option<ConsentEvidence>,
+}
+
+impl Subjects {
+    pub(crate) fn new(executor: Executor, secrets: Secrets) -> Self {
+        Self { executor, secrets }
+    }
+
+    /// Opens the record of a person, and answers under which id it is kept. Somebody who was linked to another record has
+    /// none of their own.
+    pub async fn register(&self, call: &Call, person: &Person) -> Result<Committed, CommandError> {
+        let subject = self.find(call.account, person).await?;
+        let claim = Claim {
+            tags: vec![Tag::new(RECORD_TAG, &subject.to_string())],
+            excluded: vec![excluded(
+                IDENTITY_TAG,
+                subject,
+                DataSubjectEvent::IDENTITY_LINKED,
+            )],
+        };
+        let command = DataSubjectCommand::Register { at: call.at };
+        self.claim(call, subject, command, claim).await
+    }
+
+    /// Notes that a person is known by something else too. Whoever has a record of their own, or is linked to another
+    /// one, can't be linked.
+    pub async fn link(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+        person: &Person,
+    ) -> Result<Committed, CommandError> {
+        let identity = self.find(call.account, person).await?;
+        let claim = Claim {
+            tags: vec![Tag::new(IDENTITY_TAG, &identity.to_string())],
+            excluded: vec![
+                excluded(RECORD_TAG, identity, DataSubjectEvent::REGISTERED),
+                excluded(IDENTITY_TAG, identity, DataSubjectEvent::IDENTITY_LINKED),
+            ],
+        };
+        let command = DataSubjectCommand::LinkIdentity {
+            identity,
+            at: call.at,
+        };
+        self.claim(call, subject, command, claim).await
+    }
+
+    pub async fn grant_consent(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+        consent: NewConsent,
+    ) -> Result<Committed, CommandError> {
+        let command = DataSubjectCommand::GrantConsent {
+            purpose: consent.purpose,
+            text_version: consent.text_version,
+            text: consent.text,
+            evidence: consent.evidence.map(|value| Pii::new(subject, value)),
+            at: call.at,
+        };
+        self.execute(call, subject, command).await
+    }
+
+    pub async fn withdraw_consent(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+        purpose: ConsentPurpose,
+    ) -> Result<Committed, CommandError> {
+        let at = call.at;
+        self.execute(
+            call,
+            subject,
+            DataSubjectCommand::WithdrawConsent { purpose, at },
+        )
+        .await
+    }
+
+    pub async fn request_access(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+    ) -> Result<Committed, CommandError> {
+        let command = DataSubjectCommand::RequestAccess { at: call.at };
+        self.execute(call, subject, command).await
+    }
+
+    /// Notes that what is held about a person was handed out, and can be fetched until then.
+    pub async fn fulfil_access(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+        expires_at: DateTime<Utc>,
+    ) -> Result<Committed, CommandError> {
+        let at = call.at;
+        self.execute(
+            call,
+            subject,
+            DataSubjectCommand::FulfilAccess { expires_at, at },
+        )
+        .await
+    }
+
+    pub async fn request_erasure(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+    ) -> Result<Committed, CommandError> {
+        let command = DataSubjectCommand::RequestErasure { at: call.at };
+        self.execute(call, subject, command).await
+    }
+
+    pub async fn place_legal_hold(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+        case: CaseReference,
+    ) -> Result<Committed, CommandError> {
+        let at = call.at;
+        self.execute(
+            call,
+            subject,
+            DataSubjectCommand::PlaceLegalHold { case, at },
+        )
+        .await
+    }
+
+    pub async fn release_legal_hold(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+    ) -> Result<Committed, CommandError> {
+        let command = DataSubjectCommand::ReleaseLegalHold { at: call.at };
+        self.execute(call, subject, command).await
+    }
+
+    /// Decides that a person is erased. Destroying what has to be destroyed is for whoever issues this.
+    pub async fn erase(&self, call: &Call, subject: SubjectId) -> Result<Committed, CommandError> {
+        let command = DataSubjectCommand::Erase { at: call.at };
+        self.execute(call, subject, command).await
+    }
+
+    pub async fn certify_erasure(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+        certificate: String,
+    ) -> Result<Committed, CommandError> {
+        let at = call.at;
+        self.execute(
+            call,
+            subject,
+            DataSubjectCommand::CertifyErasure { certificate, at },
+        )
+        .await
+    }
+
+    /// The record of a person as it stands now.
+    pub async fn record(
+        &self,
+        account: AccountId,
+        subject: SubjectId,
+    ) -> Result<Arc<Loaded<DataSubject>>, CommandError> {
+        self.executor
+            .load_current(account.into(), subject.into())
+            .await
+    }
+
+    /// Under which id a person is kept.
+    async fn find(&self, account: AccountId, person: &Person) -> Result<SubjectId, CommandError> {
+        let activity = match person {
+            Person::Email(email) => return Ok(self.secrets.subject_of_email(account, email)),
+            Person::BuyerOf(activity) => *activity,
+        };
+        let activity = self
+            .executor
+            .load_current::<Activity>(account.into(), activity.into())
+            .await?;
+        activity.aggregate.buyer().ok_or(CommandError::NotFound)
+    }
+
+    async fn execute(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+        command: DataSubjectCommand,
+    ) -> Result<Committed, CommandError> {
+        self.executor
+            .execute::<DataSubject>(call, call.account.into(), subject.into(), command)
+            .await
+    }
+
+    async fn claim(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+        command: DataSubjectCommand,
+        claim: Claim,
+    ) -> Result<Committed, CommandError> {
+        self.executor
+            .execute_new::<DataSubject>(call, call.account.into(), subject.into(), command, claim)
+            .await
+    }
+}
+
+fn excluded(tag: &str, subject: SubjectId, event_type: &str) -> Excluded {
+    Excluded {
+        tag: Tag::new(tag, &subject.to_string()),
+        also: Vec::new(),
+        types: vec![event_type.to_owned()],
+        after: 0,
+    }
+}
