@@ -53,16 +53,8 @@ impl Subjects {
     /// none of their own.
     pub async fn register(&self, call: &Call, person: &Person) -> Result<Committed, CommandError> {
         let subject = self.find(call.account, person).await?;
-        let claim = Claim {
-            tags: vec![Tag::new(RECORD_TAG, &subject.to_string())],
-            excluded: vec![excluded(
-                IDENTITY_TAG,
-                subject,
-                DataSubjectEvent::IDENTITY_LINKED,
-            )],
-        };
         let command = DataSubjectCommand::Register { at: call.at };
-        self.claim(call, subject, command, claim).await
+        self.claim(call, subject, command, record_of(subject)).await
     }
 
     /// Notes that a person is known by something else too. Whoever has a record of their own, or is linked to another
@@ -88,12 +80,14 @@ impl Subjects {
         self.claim(call, subject, command, claim).await
     }
 
+    /// Keeps what a person agreed to, in their record, which is opened where there is none.
     pub async fn grant_consent(
         &self,
         call: &Call,
-        subject: SubjectId,
+        person: &Person,
         consent: NewConsent,
     ) -> Result<Committed, CommandError> {
+        let subject = self.find(call.account, person).await?;
         let command = DataSubjectCommand::GrantConsent {
             purpose: consent.purpose,
             text_version: consent.text_version,
@@ -101,15 +95,16 @@ impl Subjects {
             evidence: consent.evidence.map(|value| Pii::new(subject, value)),
             at: call.at,
         };
-        self.execute(call, subject, command).await
+        self.claim(call, subject, command, record_of(subject)).await
     }
 
     pub async fn withdraw_consent(
         &self,
         call: &Call,
-        subject: SubjectId,
+        person: &Person,
         purpose: ConsentPurpose,
     ) -> Result<Committed, CommandError> {
+        let subject = self.find(call.account, person).await?;
         let at = call.at;
         self.execute(
             call,
@@ -243,6 +238,18 @@ impl Subjects {
         self.executor
             .execute_new::<DataSubject>(call, call.account.into(), subject.into(), command, claim)
             .await
+    }
+}
+
+/// A person has one record: their own, or that of whom they were linked to.
+fn record_of(subject: SubjectId) -> Claim {
+    Claim {
+        tags: vec![Tag::new(RECORD_TAG, &subject.to_string())],
+        excluded: vec![excluded(
+            IDENTITY_TAG,
+            subject,
+            DataSubjectEvent::IDENTITY_LINKED,
+        )],
     }
 }
 

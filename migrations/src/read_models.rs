@@ -33,6 +33,10 @@ const READ_MODELS: &[ReadModel] = &[
         name: "proof_feed",
         ddl: include_str!("../read_models/proof_feed.sql"),
     },
+    ReadModel {
+        name: "subject_list",
+        ddl: include_str!("../read_models/subject_list.sql"),
+    },
 ];
 
 /// Writes down how versions are made, and makes the served one of each where it does not stand.

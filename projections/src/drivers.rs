@@ -16,6 +16,7 @@ use crate::proof_feed::ProofFeed;
 use crate::runtime::{Limits, Progress, Runner, Sink, Stopped, Wake};
 use crate::sink::{ClickHouseSink, Ledger, PgProjector, PgSink, RedisSink};
 use crate::site_list::SiteList;
+use crate::subject_list::SubjectList;
 use crate::telemetry_counters::TelemetryCounters;
 use crate::telemetry_facts::TelemetryFacts;
 
@@ -138,6 +139,7 @@ impl Drivers {
             Projection::NotificationList => self.read_model(NotificationList, ledger),
             Projection::IntegrationList => self.read_model(IntegrationList, ledger),
             Projection::ProofFeed => self.read_model(ProofFeed, ledger),
+            Projection::SubjectList => self.read_model(SubjectList, ledger),
             Projection::TelemetryCounters => {
                 let (redis, prefix) = (self.redis.clone(), self.redis_prefix.clone());
                 let sink = RedisSink::new(TelemetryCounters, redis, prefix, ledger, incarnation);

@@ -53,6 +53,8 @@ pub enum ProjectError {
     AggregateId(#[source] uuid::Error),
     #[error("the payload is not of its shape")]
     Payload(#[source] serde_json::Error),
+    #[error("the row's record is not of its shape")]
+    Record(#[source] serde_json::Error),
     #[error("the event changes a row that an earlier event should have made")]
     MissingRow,
     #[error("the event makes a row that stands already")]

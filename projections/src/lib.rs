@@ -29,6 +29,7 @@ pub mod runtime;
 mod served;
 pub mod sink;
 pub mod site_list;
+pub mod subject_list;
 mod telemetry;
 pub mod telemetry_counters;
 pub mod telemetry_facts;

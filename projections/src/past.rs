@@ -13,6 +13,7 @@ use crate::projection::Projection;
 use crate::proof_feed::ProofFeed;
 use crate::runtime::SinkError;
 use crate::site_list::SiteList;
+use crate::subject_list::SubjectList;
 
 /// How many positions are read at once. Only the tenant's events among them are held.
 const WINDOW: i64 = 20_000;
@@ -43,6 +44,7 @@ pub async fn rows_at(
         Projection::NotificationList => fold::<NotificationList>(log, tenant, position).await,
         Projection::IntegrationList => fold::<IntegrationList>(log, tenant, position).await,
         Projection::ProofFeed => fold::<ProofFeed>(log, tenant, position).await,
+        Projection::SubjectList => fold::<SubjectList>(log, tenant, position).await,
         Projection::TelemetryCounters | Projection::TelemetryFacts | Projection::SubjectEvents => {
             Err(PastError::NoRows(projection))
         }

@@ -11,6 +11,7 @@ pub enum Projection {
     NotificationList,
     IntegrationList,
     ProofFeed,
+    SubjectList,
     TelemetryCounters,
     TelemetryFacts,
     SubjectEvents,
@@ -22,6 +23,7 @@ impl Projection {
         Self::NotificationList,
         Self::IntegrationList,
         Self::ProofFeed,
+        Self::SubjectList,
         Self::TelemetryCounters,
         Self::TelemetryFacts,
         Self::SubjectEvents,
@@ -34,6 +36,7 @@ impl Projection {
             Self::NotificationList => "notification_list",
             Self::IntegrationList => "integration_list",
             Self::ProofFeed => "proof_feed",
+            Self::SubjectList => "subject_list",
             Self::TelemetryCounters => "telemetry_counters",
             Self::TelemetryFacts => "telemetry_facts",
             Self::SubjectEvents => "subject_events",
@@ -53,6 +56,7 @@ impl Projection {
             | Self::NotificationList
             | Self::IntegrationList
             | Self::ProofFeed
+            | Self::SubjectList
             | Self::TelemetryCounters
             | Self::TelemetryFacts
             | Self::SubjectEvents => &[1],
@@ -66,6 +70,7 @@ impl Projection {
             | Self::NotificationList
             | Self::IntegrationList
             | Self::ProofFeed
+            | Self::SubjectList
             | Self::TelemetryCounters => true,
             // Few large blocks suit ClickHouse; the index is by person.
             Self::TelemetryFacts | Self::SubjectEvents => false,
@@ -79,6 +84,7 @@ impl Projection {
             | Self::NotificationList
             | Self::IntegrationList
             | Self::ProofFeed
+            | Self::SubjectList
             | Self::SubjectEvents => LogName::Events,
             Self::TelemetryCounters | Self::TelemetryFacts => LogName::Telemetry,
         }

@@ -12,15 +12,17 @@ use sha2::{Digest as _, Sha256};
 /// A cache of one's own may keep it, and must ask before it uses it.
 const OWN_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// Bytes of a body's hash that stand in its tag.
 const TAG_BYTES: usize = 16;
 
-/// What was read, as JSON.
+/// What was read.
 #[derive(Debug)]
 pub(crate) struct Answer {
     etag: ETag,
     position: Token,
+    content_type: HeaderValue,
     body: Vec<u8>,
     link: Option<HeaderValue>,
     cache_control: HeaderValue,
@@ -35,6 +37,16 @@ impl Answer {
     ) -> Result<Self, Problem> {
         let etag = ETag::version(u64::try_from(version).unwrap_or_default());
         Ok(Self::tagged(position, etag, json(body)?))
+    }
+
+    /// The same, of a text that is not JSON.
+    pub(crate) fn text(position: Token, version: i64, body: String) -> Self {
+        let etag = ETag::version(u64::try_from(version).unwrap_or_default());
+        let text = Self::tagged(position, etag, body.into_bytes());
+        Self {
+            content_type: TEXT,
+            ..text
+        }
     }
 
     /// Of anything else: its content is its tag.
@@ -56,6 +68,7 @@ impl Answer {
         Self {
             etag,
             position,
+            content_type: JSON,
             body,
             link: None,
             cache_control: OWN_CACHE,
@@ -79,8 +92,12 @@ impl Answer {
         let mut response = match if_none_match.not_modified(&self.etag) {
             Some(not_modified) => not_modified,
             None => {
-                let mut full =
-                    (self.etag, [(header::CONTENT_TYPE, JSON)], self.body).into_response();
+                let mut full = (
+                    self.etag,
+                    [(header::CONTENT_TYPE, self.content_type)],
+                    self.body,
+                )
+                    .into_response();
                 full.headers_mut()
                     .extend(self.link.map(|link| (header::LINK, link)));
                 full

@@ -26,6 +26,7 @@ mod query;
 mod site;
 mod state;
 mod stream;
+mod subject;
 #[cfg(test)]
 mod testing;
 
@@ -44,6 +45,7 @@ pub fn router(state: ReadState) -> OpenApiRouter {
 fn routes() -> OpenApiRouter<ReadState> {
     let mut routes = OpenApiRouter::with_openapi(documentation::Document::openapi())
         .merge(site::routes())
+        .merge(subject::routes())
         .merge(notification::routes())
         .merge(integration::routes())
         .merge(analytics::routes())

@@ -18,6 +18,7 @@ pub(crate) enum List {
     Sites,
     Notifications(SiteId),
     Integrations(SiteId),
+    Subjects { open: bool },
 }
 
 impl List {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::FromRef;
 use domain::SiteId;
-use platform::auth::{Authenticate, Reader};
+use platform::auth::{Authenticate, Caller, Reader};
 use platform::rate_limit::{Quota, RateLimit};
 use platform::signed::Signer;
 use projections::{Projection, ReadTx, Reads, site_list};
@@ -73,14 +73,14 @@ impl ReadState {
 
 impl Shared {
     /// A transaction of the caller's account over models that have reached the position asked for.
-    pub(crate) async fn begin(
+    pub(crate) async fn begin<P>(
         &self,
-        reader: &Reader,
+        caller: &Caller<P>,
         min: MinPosition,
         models: &[Projection],
     ) -> Result<ReadTx, Failure> {
         min.reached(self, models).await?;
-        Ok(self.reads.begin(reader.account.into(), models).await?)
+        Ok(self.reads.begin(caller.account.into(), models).await?)
     }
 
     /// A 404 unless the site is the caller's, for what is kept outside Postgres. `models` are those that the position

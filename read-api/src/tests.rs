@@ -16,6 +16,9 @@ const ROUTES: &[(&str, bool)] = &[
     ("/v1/sites/{site_id}/integrations/{integration_id}", false),
     ("/v1/sites/{site_id}/notifications", false),
     ("/v1/sites/{site_id}/notifications/{notification_id}", false),
+    ("/v1/subjects", false),
+    ("/v1/subjects/{subject_id}", false),
+    ("/v1/subjects/{subject_id}/certificate", false),
 ];
 
 fn document() -> Value {

@@ -219,7 +219,8 @@ async fn a_registration_is_one_trace_from_the_caller_through_the_lane_to_every_p
             "notification_list",
             "proof_feed",
             "site_list",
-            "subject_events"
+            "subject_events",
+            "subject_list"
         ]
     );
     for batch in batches {

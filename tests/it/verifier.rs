@@ -272,6 +272,7 @@ async fn what_projections_say_of_themselves_is_recounted() {
         "integration_list",
         "proof_feed",
         "subject_events",
+        "subject_list",
     ];
     let mut all: Vec<_> = lists.map(one).into();
     all.extend(

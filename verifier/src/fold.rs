@@ -21,6 +21,7 @@ pub(crate) enum Model {
     Notification,
     Integration,
     Proof,
+    Subject,
 }
 
 /// One version of a read model.
@@ -37,11 +38,12 @@ pub(crate) struct Folds {
 }
 
 impl Model {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Site,
         Self::Notification,
         Self::Integration,
         Self::Proof,
+        Self::Subject,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -50,6 +52,7 @@ impl Model {
             Self::Notification => "notification_list",
             Self::Integration => "integration_list",
             Self::Proof => "proof_feed",
+            Self::Subject => "subject_list",
         }
     }
 
@@ -59,6 +62,7 @@ impl Model {
             Self::Notification => "notification",
             Self::Integration => "integration",
             Self::Proof => "proof",
+            Self::Subject => "subject",
         }
     }
 
@@ -111,6 +115,18 @@ impl Model {
                 "version",
                 "position",
                 "occurred_at",
+            ],
+            // What a person asked for; their record as a whole is the projector's own.
+            Self::Subject => &[
+                "subject_id",
+                "account_id",
+                "erasure",
+                "held",
+                "certificate",
+                "version",
+                "position",
+                "registered_at",
+                "updated_at",
             ],
         }
     }
@@ -202,6 +218,61 @@ impl Fold {
                 self.rows.remove(&row.aggregate_id);
                 Ok(())
             }
+            (Model::Proof, "activity.buyer_forgotten") => {
+                // Where it was withdrawn, there is no row.
+                if let Some(cells) = self.rows.get_mut(&row.aggregate_id) {
+                    cells[self.model.column("buyer")] = None;
+                    cells[self.model.column("version")] = Some(row.sequence.to_string());
+                }
+                Ok(())
+            }
+            (Model::Subject, "data_subject.registered") => {
+                let at = Some(micros(payload, "at")?);
+                let place = [row.sequence, row.position].map(|place| Some(place.to_string()));
+                let [version, position] = place;
+                let state = [Some("none".to_owned()), Some("false".to_owned()), None];
+                let [erasure, held, certificate] = state;
+                self.insert(
+                    row,
+                    [
+                        erasure,
+                        held,
+                        certificate,
+                        version,
+                        position,
+                        at.clone(),
+                        at,
+                    ],
+                )
+            }
+            (Model::Subject, "data_subject.erasure_requested") => {
+                self.change(row, payload, &[("erasure", "requested".to_owned())])
+            }
+            (Model::Subject, "data_subject.erased") => {
+                self.change(row, payload, &[("erasure", "erased".to_owned())])
+            }
+            (Model::Subject, "data_subject.erasure_certified") => {
+                let certificate = text(payload, "certificate")?;
+                let changes = [
+                    ("erasure", "certified".to_owned()),
+                    ("certificate", certificate),
+                ];
+                self.change(row, payload, &changes)
+            }
+            (Model::Subject, "data_subject.legal_hold_placed") => {
+                self.change(row, payload, &[("held", "true".to_owned())])
+            }
+            (Model::Subject, "data_subject.legal_hold_released") => {
+                self.change(row, payload, &[("held", "false".to_owned())])
+            }
+            (
+                Model::Subject,
+                "data_subject.identity_linked"
+                | "data_subject.consent_granted"
+                | "data_subject.consent_withdrawn"
+                | "data_subject.access_requested"
+                | "data_subject.access_fulfilled",
+            ) => self.change(row, payload, &[]),
             (model, other) if other.split('.').next() == Some(model.aggregate()) => {
                 bail!("{other} is not known here")
             }
@@ -325,6 +396,7 @@ impl Model {
             Self::Notification => "notification",
             Self::Integration => "integration",
             Self::Proof => "activity",
+            Self::Subject => "data_subject",
         }
     }
 }

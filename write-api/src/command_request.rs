@@ -4,7 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use commands::{Call, ClientKey};
-use platform::auth::Writer;
+use platform::auth::Caller;
 use platform::clock;
 use platform::json::{self, ApiJson};
 use platform::problem::Problem;
@@ -38,18 +38,18 @@ struct Identity {
 struct NoMembers {}
 
 impl<T> CommandRequest<T> {
-    pub(crate) fn call(&self, writer: &Writer) -> Call {
-        self.identity.call(writer, IfMatch(None))
+    pub(crate) fn call<P>(&self, caller: &Caller<P>) -> Call {
+        self.identity.call(caller, IfMatch(None))
     }
 
-    pub(crate) fn call_if(&self, writer: &Writer, if_match: IfMatch) -> Call {
-        self.identity.call(writer, if_match)
+    pub(crate) fn call_if<P>(&self, caller: &Caller<P>, if_match: IfMatch) -> Call {
+        self.identity.call(caller, if_match)
     }
 }
 
 impl ActionRequest {
-    pub(crate) fn call_if(&self, writer: &Writer, if_match: IfMatch) -> Call {
-        self.identity.call(writer, if_match)
+    pub(crate) fn call_if<P>(&self, caller: &Caller<P>, if_match: IfMatch) -> Call {
+        self.identity.call(caller, if_match)
     }
 }
 
@@ -69,20 +69,20 @@ impl Identity {
         Ok((identity, Request::from_parts(again, Body::from(body))))
     }
 
-    fn call(&self, writer: &Writer, IfMatch(version): IfMatch) -> Call {
+    fn call<P>(&self, caller: &Caller<P>, IfMatch(version): IfMatch) -> Call {
         let request = [
             self.method.as_bytes(),
             self.path.as_bytes(),
             self.body.as_ref(),
         ];
         Call {
-            account: writer.account.into(),
-            actor: writer.actor(),
+            account: caller.account.into(),
+            actor: caller.actor(),
             at: clock::now(),
-            correlation_id: writer.request.correlation_id,
-            request_id: writer.request.request_id.to_string(),
+            correlation_id: caller.request.correlation_id,
+            request_id: caller.request.request_id.to_string(),
             source: SOURCE,
-            key: (self.key.as_deref()).map(|key| ClientKey::new(&writer.account, key, &request)),
+            key: (self.key.as_deref()).map(|key| ClientKey::new(&caller.account, key, &request)),
             // A version that no aggregate can have matches none.
             if_match: version.map(|version| i64::try_from(version).unwrap_or(i64::MAX)),
             causation_id: None,

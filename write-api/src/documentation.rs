@@ -12,6 +12,7 @@ use utoipa::{IntoParams, OpenApi};
     (name = "Notifications", description = "What is shown, from draft to archive."),
     (name = "Integrations", description = "Shops that report by webhook what happens in them."),
     (name = "Activities", description = "What really happened in a shop."),
+    (name = "People", description = "What people agreed to, and what they ask for: access, erasure."),
     (name = "Webhooks", description = "Where shops deliver to. Authenticated by signature."),
     (name = "Telemetry", description = "What visitors saw and did. Believed by token."),
 ))]

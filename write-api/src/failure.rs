@@ -49,6 +49,9 @@ impl From<CommandError> for Failure {
             }
             CommandError::KeyReused => ProblemKind::IdempotencyKeyReused.into(),
             CommandError::Taken => ProblemKind::Taken.into(),
+            CommandError::SubjectErased => Problem::new(ProblemKind::Conflict)
+                .code("subject_erased")
+                .detail("the person was erased"),
             CommandError::Contended => Problem::new(ProblemKind::Conflict)
                 .code("contended")
                 .detail("others keep changing the resource")

@@ -21,6 +21,7 @@ mod network_quota;
 mod notification;
 mod site;
 mod state;
+mod subject;
 
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -40,6 +41,7 @@ fn routes() -> OpenApiRouter<WriteState> {
         .merge(notification::routes())
         .merge(integration::routes())
         .merge(activity::routes())
+        .merge(subject::routes())
         .merge(hook::routes())
         .merge(collect::routes());
     documentation::add_answer_headers(routes.get_openapi_mut());

@@ -102,8 +102,6 @@ impl DataSubject {
                 Ok(vec![DataSubjectEvent::Registered { at }])
             }
             DataSubjectCommand::Register { .. } => Ok(vec![]),
-            _ if !self.registered => Err(DataSubjectError::NotRegistered),
-            DataSubjectCommand::LinkIdentity { identity, at } => self.link(identity, at),
             DataSubjectCommand::GrantConsent {
                 purpose,
                 text_version,
@@ -115,14 +113,19 @@ impl DataSubject {
                 if self.agreed_to(purpose) == Some(&text_version) {
                     return Ok(vec![]);
                 }
-                Ok(vec![DataSubjectEvent::ConsentGranted {
+                let granted = DataSubjectEvent::ConsentGranted {
                     purpose,
                     text_version,
                     text,
                     evidence,
                     at,
-                }])
+                };
+                // Whoever agrees to something has a record from then on.
+                let registered = (!self.registered).then_some(DataSubjectEvent::Registered { at });
+                Ok(registered.into_iter().chain([granted]).collect())
             }
+            _ if !self.registered => Err(DataSubjectError::NotRegistered),
+            DataSubjectCommand::LinkIdentity { identity, at } => self.link(identity, at),
             DataSubjectCommand::WithdrawConsent { purpose, at } => {
                 Ok(match self.agreed_to(purpose) {
                     Some(_) => vec![DataSubjectEvent::ConsentWithdrawn { purpose, at }],

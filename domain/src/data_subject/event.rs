@@ -89,6 +89,23 @@ impl DataSubjectEvent {
     pub const REGISTERED: &'static str = "data_subject.registered";
     pub const IDENTITY_LINKED: &'static str = "data_subject.identity_linked";
 
+    /// When it happened.
+    pub const fn at(&self) -> DateTime<Utc> {
+        match self {
+            Self::Registered { at }
+            | Self::IdentityLinked { at, .. }
+            | Self::ConsentGranted { at, .. }
+            | Self::ConsentWithdrawn { at, .. }
+            | Self::AccessRequested { at, .. }
+            | Self::AccessFulfilled { at, .. }
+            | Self::ErasureRequested { at, .. }
+            | Self::LegalHoldPlaced { at, .. }
+            | Self::LegalHoldReleased { at }
+            | Self::Erased { at, .. }
+            | Self::ErasureCertified { at, .. } => *at,
+        }
+    }
+
     /// Every stored event type of this aggregate.
     pub const TYPES: &'static [&'static str] = &[
         Self::REGISTERED,

@@ -190,7 +190,6 @@ fn a_record_is_opened_once_and_nothing_is_done_without_one() {
         .then_nothing();
     for command in [
         link(),
-        grant("1"),
         withdraw(),
         request_access(),
         request_erasure(),
@@ -208,6 +207,13 @@ fn a_consent_is_kept_with_its_text_and_how_it_was_given() {
     Scenario::given([registered()])
         .when(grant("2026-02"))
         .then([granted("2026-02", Some(evidence()))]);
+}
+
+#[test]
+fn whoever_agrees_has_a_record_from_then_on() {
+    Scenario::given([])
+        .when(grant("2026-02"))
+        .then([registered(), granted("2026-02", Some(evidence()))]);
 }
 
 #[test]

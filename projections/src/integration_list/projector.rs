@@ -35,9 +35,11 @@ impl Rows for IntegrationList {
     fn own(event: Event) -> Option<IntegrationEvent> {
         match event {
             Event::Integration(event) => Some(event),
-            Event::Account(_) | Event::Site(_) | Event::Notification(_) | Event::Activity(_) => {
-                None
-            }
+            Event::Account(_)
+            | Event::Site(_)
+            | Event::Notification(_)
+            | Event::Activity(_)
+            | Event::DataSubject(_) => None,
         }
     }
 

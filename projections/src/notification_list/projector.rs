@@ -37,7 +37,11 @@ impl Rows for NotificationList {
     fn own(event: Event) -> Option<NotificationEvent> {
         match event {
             Event::Notification(event) => Some(event),
-            Event::Account(_) | Event::Site(_) | Event::Integration(_) | Event::Activity(_) => None,
+            Event::Account(_)
+            | Event::Site(_)
+            | Event::Integration(_)
+            | Event::Activity(_)
+            | Event::DataSubject(_) => None,
         }
     }
 

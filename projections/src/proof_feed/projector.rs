@@ -56,9 +56,11 @@ impl Rows for ProofFeed {
     fn own(event: Event) -> Option<ActivityEvent> {
         match event {
             Event::Activity(event) => Some(event),
-            Event::Account(_) | Event::Site(_) | Event::Notification(_) | Event::Integration(_) => {
-                None
-            }
+            Event::Account(_)
+            | Event::Site(_)
+            | Event::Notification(_)
+            | Event::Integration(_)
+            | Event::DataSubject(_) => None,
         }
     }
 
@@ -98,6 +100,12 @@ impl Rows for ProofFeed {
             }
             // No row stands where the refund overtook its order.
             ActivityEvent::Withdrawn { .. } => Ok(None),
+            // None stands either where it was withdrawn before.
+            ActivityEvent::BuyerForgotten { .. } => Ok(row.map(|row| Row {
+                buyer: None,
+                version: recorded.sequence,
+                ..row
+            })),
         }
     }
 

@@ -36,6 +36,7 @@ use crate::projections::{LEASE, beat};
 use crate::proof_feed::ProofFeed;
 use crate::sink::{ClickHouseSink, Ledger, PgProjector};
 use crate::site_list::SiteList;
+use crate::subject_list::SubjectList;
 use crate::telemetry_counters::TelemetryCounters;
 use crate::telemetry_facts::TelemetryFacts;
 
@@ -188,6 +189,7 @@ impl Rebuild {
                     .await
             }
             Projection::ProofFeed => self.rows::<ProofFeed>(version, memory_bytes_max).await,
+            Projection::SubjectList => self.rows::<SubjectList>(version, memory_bytes_max).await,
             Projection::TelemetryCounters => self.counters(version, memory_bytes_max).await,
             Projection::TelemetryFacts => self.facts(version).await,
             Projection::SubjectEvents => Err(RebuildError::Unversioned(self.projection)),
@@ -218,6 +220,7 @@ impl Rebuild {
             | Projection::NotificationList
             | Projection::IntegrationList
             | Projection::ProofFeed
+            | Projection::SubjectList
             | Projection::SubjectEvents => self.compare_rows(version).await?,
         };
         let difference = difference.map(|(row, column)| Difference { row, column });
@@ -288,6 +291,7 @@ impl Rebuild {
             | Projection::NotificationList
             | Projection::IntegrationList
             | Projection::ProofFeed
+            | Projection::SubjectList
             | Projection::SubjectEvents => {
                 sqlx::query!(
                     "select es.drop_read_model($1, $2)",
@@ -317,6 +321,7 @@ impl Rebuild {
             | Projection::NotificationList
             | Projection::IntegrationList
             | Projection::ProofFeed
+            | Projection::SubjectList
             | Projection::SubjectEvents => {
                 sqlx::query!(
                     "select es.create_read_model($1, $2)",

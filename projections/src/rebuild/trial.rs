@@ -23,6 +23,7 @@ use crate::proof_feed::ProofFeed;
 use crate::runtime::SinkError;
 use crate::sink::PgProjector;
 use crate::site_list::SiteList;
+use crate::subject_list::SubjectList;
 
 /// What came of a trial.
 #[derive(Debug)]
@@ -114,6 +115,7 @@ struct Trial {
     notifications: RowSum<NotificationList>,
     integrations: RowSum<IntegrationList>,
     proofs: RowSum<ProofFeed>,
+    subjects: RowSum<SubjectList>,
     /// The first that were found, in order.
     broken: Vec<Broken>,
     listed_max: usize,
@@ -142,6 +144,7 @@ impl Trial {
             notifications: RowSum::default(),
             integrations: RowSum::default(),
             proofs: RowSum::default(),
+            subjects: RowSum::default(),
             broken: Vec::new(),
             listed_max,
             tallies: BTreeMap::new(),
@@ -160,7 +163,8 @@ impl Trial {
         add(&mut self.sites, &event, recorded)?;
         add(&mut self.notifications, &event, recorded)?;
         add(&mut self.integrations, &event, recorded)?;
-        add(&mut self.proofs, &event, recorded)
+        add(&mut self.proofs, &event, recorded)?;
+        add(&mut self.subjects, &event, recorded)
     }
 
     /// After a failure the stream is gone.

@@ -143,7 +143,8 @@ impl SinkError {
                 | ProjectError::AggregateId(_)
                 | ProjectError::Payload(_)
                 | ProjectError::MissingRow
-                | ProjectError::RowStands => Severity::Poison(*place),
+                | ProjectError::RowStands
+                | ProjectError::Record(_) => Severity::Poison(*place),
             },
             Self::Decode { place, .. } | Self::Telemetry { place, .. } => Severity::Poison(*place),
             // Redis and ClickHouse hold nothing that could contradict the log: whatever they answer, they may answer

@@ -60,8 +60,21 @@ impl CopyRows {
     }
 
     pub(crate) fn text_or_null(&mut self, value: Option<&str>) -> &mut Self {
+        self.or_null(value, Self::text)
+    }
+
+    pub(crate) fn bool(&mut self, value: bool) -> &mut Self {
+        self.field(&[value.into()])
+    }
+
+    /// The value as `write` writes it, where there is one.
+    pub(crate) fn or_null<T>(
+        &mut self,
+        value: Option<T>,
+        write: impl FnOnce(&mut Self, T) -> &mut Self,
+    ) -> &mut Self {
         match value {
-            Some(value) => self.text(value),
+            Some(value) => write(self, value),
             None => {
                 self.bytes.extend((-1i32).to_be_bytes());
                 self

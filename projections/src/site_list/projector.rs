@@ -41,7 +41,8 @@ impl Rows for SiteList {
             Event::Account(_)
             | Event::Notification(_)
             | Event::Integration(_)
-            | Event::Activity(_) => None,
+            | Event::Activity(_)
+            | Event::DataSubject(_) => None,
         }
     }
 

@@ -7,6 +7,7 @@ use cqrs_es::persist::SerializedEvent;
 use domain::Event;
 use domain::account::AccountEvent;
 use domain::activity::ActivityEvent;
+use domain::data_subject::DataSubjectEvent;
 use domain::integration::IntegrationEvent;
 use domain::notification::NotificationEvent;
 use domain::site::SiteEvent;
@@ -101,12 +102,13 @@ fn encode(event: &Event) -> Result<NewEvent, StoreError> {
         Event::Notification(event) => one(event),
         Event::Integration(event) => one(event),
         Event::Activity(event) => one(event),
+        Event::DataSubject(event) => one(event),
     }
 }
 
 fn owner(event: &Event) -> Owner {
     match event {
-        Event::Account(_) => Owner::Account,
+        Event::Account(_) | Event::DataSubject(_) => Owner::Account,
         Event::Site(_) => Owner::Site,
         Event::Notification(event) => Owner::OfSite(event.site_id().into()),
         Event::Integration(IntegrationEvent::Connected { site_id, .. }) => {
@@ -123,7 +125,8 @@ fn claim(event: &Event) -> Claim {
         | Event::Account(_)
         | Event::Notification(_)
         | Event::Integration(_)
-        | Event::Activity(_) => Claim::default(),
+        | Event::Activity(_)
+        | Event::DataSubject(_) => Claim::default(),
     }
 }
 
@@ -148,8 +151,9 @@ fn is_beginning(event: &Event) -> bool {
         Event::Integration(IntegrationEvent::Connected { .. }) => true,
         Event::Activity(event) => match event {
             ActivityEvent::Recorded { .. } => true,
-            ActivityEvent::Withdrawn { .. } => false,
+            ActivityEvent::Withdrawn { .. } | ActivityEvent::BuyerForgotten { .. } => false,
         },
+        Event::DataSubject(event) => matches!(event, DataSubjectEvent::Registered { .. }),
     }
 }
 
@@ -166,7 +170,8 @@ fn check_account(event: &Event, tenant: Uuid, aggregate_id: &str) -> Result<(), 
         Event::Site(SiteEvent::Renamed { .. } | SiteEvent::SettingsChanged { .. })
         | Event::Notification(_)
         | Event::Integration(_)
-        | Event::Activity(_) => None,
+        | Event::Activity(_)
+        | Event::DataSubject(_) => None,
     };
     match named {
         Some(found) if found != tenant => Err(Refusal::OtherAccount { found }),

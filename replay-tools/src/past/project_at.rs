@@ -13,7 +13,7 @@ use super::moment::{MomentArgs, resolve};
 
 #[derive(Debug, Args)]
 pub(crate) struct ProjectAtArgs {
-    /// site_list, notification_list, integration_list or proof_feed.
+    /// site_list, notification_list, integration_list, proof_feed or subject_list.
     #[arg(value_parser = projection)]
     projection: Projection,
     #[arg(long)]
@@ -49,7 +49,8 @@ fn projection(name: &str) -> Result<Projection, String> {
         Projection::SiteList
         | Projection::NotificationList
         | Projection::IntegrationList
-        | Projection::ProofFeed => Ok(known),
+        | Projection::ProofFeed
+        | Projection::SubjectList => Ok(known),
         Projection::TelemetryCounters | Projection::TelemetryFacts | Projection::SubjectEvents => {
             Err(format!(
                 "the rows of {name} are not folded from domain events in Postgres"

@@ -117,6 +117,7 @@ async fn an_unknown_event_type_is_never_skipped_until_somebody_decides() {
         "notification_list",
         "proof_feed",
         "site_list",
+        "subject_list",
     ] {
         let waits = waiting(&world, list).await;
         assert_eq!(waits.len(), 1, "{list}");

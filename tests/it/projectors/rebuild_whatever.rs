@@ -14,11 +14,12 @@ use super::facts::{account, anna, now};
 use super::rebuild::LITTLE;
 use super::world::World;
 
-const VERSIONED: [Projection; 6] = [
+const VERSIONED: [Projection; 7] = [
     Projection::SiteList,
     Projection::NotificationList,
     Projection::IntegrationList,
     Projection::ProofFeed,
+    Projection::SubjectList,
     Projection::TelemetryCounters,
     Projection::TelemetryFacts,
 ];

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts as _;
-use platform::auth::{AuthError, Authenticate, BoxFuture, Principal};
+use platform::auth::{AuthError, Authenticate, BoxFuture, Principal, Writer};
 use platform::problem::ProblemKind;
 use uuid::Uuid;
 

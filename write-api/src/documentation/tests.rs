@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-const COMMANDS: [(&str, &str); 9] = [
+const COMMANDS: [(&str, &str); 17] = [
     ("post", "/v1/sites"),
     ("patch", "/v1/sites/{site_id}"),
     ("post", "/v1/sites/{site_id}/notifications"),
@@ -24,6 +24,14 @@ const COMMANDS: [(&str, &str); 9] = [
     ),
     ("post", "/v1/sites/{site_id}/integrations"),
     ("post", "/v1/sites/{site_id}/activities"),
+    ("post", "/v1/consents"),
+    ("post", "/v1/consents/withdraw"),
+    ("post", "/v1/subjects"),
+    ("post", "/v1/subjects/{subject_id}/identities"),
+    ("post", "/v1/subjects/{subject_id}/access-requests"),
+    ("post", "/v1/subjects/{subject_id}/erasure-requests"),
+    ("post", "/v1/subjects/{subject_id}/legal-hold"),
+    ("post", "/v1/subjects/{subject_id}/legal-hold/release"),
 ];
 const PUBLIC: [(&str, &str); 2] = [("post", "/hooks/{integration_id}"), ("post", "/collect")];
 
@@ -133,7 +141,10 @@ fn every_command_documents_its_headers_and_problems() {
 fn what_changes_a_version_honours_if_match() {
     let document = document();
     for (method, path, operation) in operations(&document) {
-        let changes = method == "patch" || path.contains("{notification_id}");
+        let changes = method == "patch"
+            || ["{notification_id}", "{subject_id}"]
+                .iter()
+                .any(|id| path.contains(id));
         let documented = names(&operation["parameters"], "name").contains("If-Match");
         assert_eq!(documented, changes, "{path}");
         let conditional = operation["responses"].get("412").is_some();

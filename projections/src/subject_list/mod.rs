@@ -1,0 +1,77 @@
+//! The records of an account's people: table `subject`, one row per person, with nothing personal in it.
+
+mod projector;
+mod row;
+
+use domain::SubjectId;
+use sqlx::PgPool;
+
+pub use self::projector::SubjectList;
+use self::row::StoredRow;
+pub use self::row::{SubjectRow, ToErase};
+use crate::projection::Projection;
+use crate::read::{AsOf, Page, ReadError, ReadTx};
+
+const MODEL: Projection = Projection::SubjectList;
+
+/// The record of one person. `None` where the account has none of this id.
+pub async fn get(
+    tx: &mut ReadTx,
+    subject: SubjectId,
+) -> Result<AsOf<Option<SubjectRow>>, ReadError> {
+    let row = sqlx::query_as!(
+        StoredRow,
+        r#"select subject_id, record as "record!: _", due_at, certificate, version, position, registered_at, updated_at
+           from subject where subject_id = $1"#,
+        subject.as_uuid()
+    )
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(failed)?;
+    Ok(tx.as_of(row.map(SubjectRow::from)))
+}
+
+/// The account's records in order of registration, up to `limit`, after the row at position `after`: all of them, or
+/// those only that have an open request.
+pub async fn list(
+    tx: &mut ReadTx,
+    open_only: bool,
+    after: Option<i64>,
+    limit: u16,
+) -> Result<AsOf<Page<SubjectRow>>, ReadError> {
+    let rows = sqlx::query_as!(
+        StoredRow,
+        r#"select subject_id, record as "record!: _", due_at, certificate, version, position, registered_at, updated_at
+           from subject where position > $1 and (due_at is not null or not $2) order by position limit $3"#,
+        after.unwrap_or(0),
+        open_only,
+        i64::from(limit) + 1
+    )
+    .fetch_all(tx.connection())
+    .await
+    .map_err(failed)?;
+    let rows = rows.into_iter().map(SubjectRow::from).collect();
+    Ok(tx.as_of(Page::of(rows, limit)))
+}
+
+/// Whom to erase, in whatever account, the longest waiting first: who asked and is not held, and who is erased without a
+/// certificate. `pool` connects as [`event_store::Role::Projector`].
+pub async fn to_erase(pool: &PgPool, limit: u16) -> Result<Vec<ToErase>, ReadError> {
+    let mut tx = ReadTx::begin_anonymous(pool, &[MODEL]).await?;
+    sqlx::query_as!(
+        ToErase,
+        r#"select subject_id, account_id, erasure_requested_by as "event_id!", erasure_requested_for as "correlation_id!"
+           from subject where erasure = 'erased' or (erasure = 'requested' and not held) order by position limit $1"#,
+        i64::from(limit)
+    )
+    .fetch_all(tx.connection())
+    .await
+    .map_err(failed)
+}
+
+fn failed(source: sqlx::Error) -> ReadError {
+    ReadError::Query {
+        model: MODEL,
+        source,
+    }
+}
