@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use write_api::WriteState;
 
-use crate::chores::Chores;
+use crate::chores::{Chores, erase_those_who_came_back};
 use crate::config::{Connections, Tuning};
 use crate::secrets::Secrets;
 use crate::write_side;
@@ -54,12 +54,13 @@ impl App {
     /// Opens what the part needs. Postgres must serve, and be migrated; the other engines need not.
     pub async fn open(part: Part, connections: &Connections, tuning: &Tuning) -> Result<Self> {
         let secrets = Secrets::open(&connections.key_file)?;
+        erase_those_who_came_back(connections, &secrets).await?;
         let commands = match part {
             Part::All | Part::WriteApi => Some(write_side::open(connections, &secrets).await?),
             Part::ReadApi | Part::Projector => None,
         };
         let chores = match &commands {
-            Some(_) => Some(Chores::open(connections, &secrets).await?),
+            Some(commands) => Some(Chores::open(connections, &secrets, commands).await?),
             None => None,
         };
         let projections = match part {

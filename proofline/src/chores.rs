@@ -1,10 +1,16 @@
 //! What a process that writes looks after beside its requests.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
-use anyhow::Result;
-use event_store::seal::{Anchor, Sealer};
-use event_store::{Role, Upkeep, connect};
+use anyhow::{Context as _, Result};
+use commands::Commands;
+use event_store::seal::{Anchor, Sealer, erase_again};
+use event_store::vault::SubjectEvents;
+use event_store::{EventLog, Role, TelemetryLog, Upkeep, connect};
+use projections::{Positions, Progress};
+use read_api::ReadConfig;
+use replay_tools::subject::{Erasures, Outside};
 
 use crate::config::Connections;
 use crate::secrets::Secrets;
@@ -12,28 +18,72 @@ use crate::write_side;
 
 const UPKEEP_CONNECTIONS: u32 = 1;
 const SEALER_CONNECTIONS: u32 = 2;
+const ERASURE_CONNECTIONS: u32 = 2;
 
-/// Room in the logs, erasures that were cut short, and seals. Any number of processes may.
+/// Room in the logs, erasures, and seals. Any number of processes may.
 pub(crate) struct Chores {
     upkeep: Upkeep,
-    sealer: Sealer,
+    sealer: Arc<Sealer>,
+    erasures: Erasures,
+}
+
+/// Refuses to go on with keys of people who were erased after those keys were backed up: erases them again.
+pub(crate) async fn erase_those_who_came_back(
+    connections: &Connections,
+    secrets: &Secrets,
+) -> Result<()> {
+    let vault = write_side::vault(connections, secrets).await?;
+    let anchor = Anchor::folder(&connections.anchor())?;
+    let returned = erase_again(&anchor, &vault).await;
+    returned.context(
+        "the keys may be older than an erasure, and nothing is served before that is known",
+    )?;
+    Ok(())
 }
 
 impl Chores {
-    pub(crate) async fn open(connections: &Connections, secrets: &Secrets) -> Result<Self> {
+    pub(crate) async fn open(
+        connections: &Connections,
+        secrets: &Secrets,
+        commands: &Commands,
+    ) -> Result<Self> {
         let url = &connections.database_url;
         let vault = write_side::vault(connections, secrets).await?;
         let anchor = Anchor::folder(&connections.anchor())?;
         let upkeep = connect(url, Role::Writer, UPKEEP_CONNECTIONS)?;
         let sealer = connect(url, Role::Sealer, SEALER_CONNECTIONS)?;
+        let projector = connect(url, Role::Projector, ERASURE_CONNECTIONS)?;
+        let keys = connect(&connections.keys_url()?, Role::Vault, ERASURE_CONNECTIONS)?;
+        let log = EventLog::open(projector.clone()).await?;
+        let telemetry = TelemetryLog::open(projector.clone()).await?;
+        let sealer = Arc::new(Sealer::new(sealer, vault.clone(), vec![anchor.clone()]));
+        let erasures = Erasures {
+            commands: commands.clone(),
+            vault: vault.clone(),
+            index: SubjectEvents::new(keys),
+            positions: Positions::new(
+                projector.clone(),
+                log.clone(),
+                telemetry,
+                Progress::default(),
+            ),
+            log,
+            projector,
+            sealer: sealer.clone(),
+            anchors: vec![anchor],
+            outside: Outside {
+                max_age_s: ReadConfig::default().feed_max_age_s,
+            },
+        };
         Ok(Self {
-            upkeep: Upkeep::new(upkeep, vault.clone()),
-            sealer: Sealer::new(sealer, vault, vec![anchor]),
+            upkeep: Upkeep::new(upkeep, vault),
+            sealer,
+            erasures,
         })
     }
 
     pub(crate) async fn run(&self) -> Infallible {
-        let (never, _) = tokio::join!(self.upkeep.run(), self.sealer.run());
+        let (never, ..) = tokio::join!(self.upkeep.run(), self.sealer.run(), self.erasures.run());
         never
     }
 }

@@ -11,6 +11,7 @@ mod import;
 mod past;
 mod rebuild;
 mod status;
+pub mod subject;
 mod told;
 
 use std::io::Write;

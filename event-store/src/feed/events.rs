@@ -61,6 +61,16 @@ impl EventLog {
         .collect()
     }
 
+    /// The events at these positions, in order.
+    pub async fn read_at(&self, positions: &[i64]) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+        sqlx::query_file_as!(EventRow, "sql/select_events_at.sql", positions)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(RecordedEvent::try_from)
+            .collect()
+    }
+
     /// The last position that was appended at `time` or before; 0 before the first. `None` while the time is yet to come
     /// by the database's clock, since events may still be appended before it.
     pub async fn position_at(&self, time: DateTime<Utc>) -> Result<Option<i64>, sqlx::Error> {

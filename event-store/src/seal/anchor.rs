@@ -5,6 +5,7 @@
 //! keys/000001.txt                                  statements about signing keys, in order
 //! <incarnation>/heads/00000000000000004096.txt     signed tree heads, by size
 //! <incarnation>/leaves/00000000000000004096.bin    the leaves since the head before, 32 bytes each
+//! erased/<subject>.txt                             that a subject was erased
 //! ```
 
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ use super::head::SignedHead;
 use super::merkle::Hash;
 use super::note::Note;
 use super::tree;
+
+const ERASED: &str = "erased";
 
 /// Why an anchor did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +105,38 @@ impl Anchor {
     ) -> Result<(), AnchorError> {
         let path = Path::from(format!("{incarnation}/leaves/{size:020}.bin"));
         self.put(path, tree::to_bytes(leaves)).await
+    }
+
+    /// Notes that a subject was erased. Said before, by whichever key, it stands.
+    pub async fn put_tombstone(&self, subject: Uuid, note: &Note) -> Result<(), AnchorError> {
+        let path = tombstone_path(subject);
+        match self.put(path.clone(), note.to_string().into_bytes()).await {
+            Err(AnchorError::Differs { .. })
+                if self.tombstone(subject).await?.text() == note.text() =>
+            {
+                Ok(())
+            }
+            put => put,
+        }
+    }
+
+    /// What is noted about a subject that was erased.
+    pub async fn tombstone(&self, subject: Uuid) -> Result<Note, AnchorError> {
+        let path = tombstone_path(subject);
+        let text = self.text(&path).await?;
+        text.parse().map_err(|_| AnchorError::Malformed { path })
+    }
+
+    /// Every subject that is noted to be erased.
+    pub async fn erased_subjects(&self) -> Result<Vec<Uuid>, AnchorError> {
+        let listed = self.listed(Path::from(ERASED)).await?;
+        let subjects = listed.into_iter().map(|object| {
+            let path = object.location;
+            let name = path.filename().and_then(|name| name.strip_suffix(".txt"));
+            let subject = name.and_then(|name| name.parse().ok());
+            subject.ok_or(AnchorError::Malformed { path })
+        });
+        subjects.collect()
     }
 
     /// The statements about signing keys, in order.
@@ -214,6 +249,10 @@ impl Anchor {
         listed.sort_by(|a, b| a.location.cmp(&b.location));
         Ok(listed)
     }
+}
+
+fn tombstone_path(subject: Uuid) -> Path {
+    Path::from(format!("{ERASED}/{subject}.txt"))
 }
 
 fn heads_path(incarnation: Uuid) -> Path {

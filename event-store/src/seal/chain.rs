@@ -171,6 +171,12 @@ impl KeyChain {
             .all(|(own, others)| own == others)
     }
 
+    /// Whether one of the keys signed the note.
+    pub fn has_signed(&self, note: &Note) -> bool {
+        let mut statements = self.statements.iter();
+        statements.any(|(statement, _)| note.is_signed_by(&statement.key))
+    }
+
     pub fn notes(&self) -> impl Iterator<Item = &Note> {
         self.statements.iter().map(|(_, note)| note)
     }

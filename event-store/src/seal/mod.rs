@@ -13,6 +13,7 @@ pub mod merkle;
 mod note;
 mod proofs;
 mod sealer;
+mod tombstone;
 mod tree;
 
 pub use self::anchor::{Anchor, AnchorError};
@@ -25,3 +26,4 @@ pub use self::head::{SignedHead, TreeHead};
 pub use self::note::{Note, NoteError, PublicKey};
 pub use self::proofs::Proofs;
 pub use self::sealer::{Due, Sealer};
+pub use self::tombstone::{Tombstone, TombstoneError, erase_again};

@@ -84,6 +84,19 @@ impl Vault {
         .map_err(VaultError::ReadKeys)
     }
 
+    /// Those of the subjects, whoever's they are, that have a key or are not known.
+    pub async fn not_erased(&self, subjects: &[Uuid]) -> Result<Vec<Uuid>, VaultError> {
+        sqlx::query_scalar!(
+            r#"select n.subject_id as "subject_id!" from unnest($1::uuid[]) n(subject_id)
+               where not exists (select from keys.subject s where s.subject_id = n.subject_id and s.erased_at is not null)
+               order by 1"#,
+            subjects
+        )
+        .fetch_all(&self.keys)
+        .await
+        .map_err(VaultError::ReadKeys)
+    }
+
     /// Wraps anew what retired keys still wrap, and has the provider destroy these. Any number of processes may, at once.
     pub async fn finish_erasures(&self) -> Result<(), VaultError> {
         let retired = sqlx::query_scalar!(

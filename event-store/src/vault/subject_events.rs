@@ -32,6 +32,17 @@ impl SubjectEvents {
         Self { keys }
     }
 
+    /// The positions that hold data of these subjects, in order, as far as the index is.
+    pub async fn positions(&self, subjects: &[Uuid]) -> Result<Vec<i64>, VaultError> {
+        sqlx::query_scalar!(
+            "select distinct position from keys.subject_events where subject_id = any($1) order by position",
+            subjects
+        )
+        .fetch_all(&self.keys)
+        .await
+        .map_err(VaultError::ReadKeys)
+    }
+
     /// Takes the index over under an epoch, which no earlier worker passes from then on.
     pub async fn claim(&self, incarnation: Uuid, epoch: i64) -> Result<Claim, VaultError> {
         let row = sqlx::query!(
