@@ -14,6 +14,7 @@ pub enum Role {
     Projector,
     Reader,
     Sealer,
+    Compliance,
     Vault,
 }
 
@@ -24,6 +25,7 @@ impl Role {
             Self::Projector => "proofline_projector",
             Self::Reader => "proofline_reader",
             Self::Sealer => "proofline_sealer",
+            Self::Compliance => "proofline_compliance",
             Self::Vault => "proofline_vault",
         }
     }

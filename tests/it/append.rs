@@ -7,7 +7,7 @@ use sqlx::Executor as _;
 use tests::World;
 use uuid::Uuid;
 
-use crate::support::{OTHER_TENANT, append, event, keyed, stream};
+use crate::support::{OTHER_TENANT, append, code, event, keyed, stream};
 
 #[tokio::test]
 async fn positions_are_contiguous_and_sequences_follow_them() {
@@ -276,6 +276,7 @@ async fn nobody_updates_deletes_or_truncates_events() {
         world.pool(Role::Writer),
         world.pool(Role::Projector),
         world.pool(Role::Reader),
+        world.pool(Role::Compliance),
     ];
     let mut owner = world.owner().await;
     for table in ["events", "events_p0000", "events_p0001"] {
@@ -307,7 +308,12 @@ async fn runtime_roles_own_nothing_and_create_nothing() {
     .await
     .unwrap();
     assert_eq!(owned, 0);
-    for role in [Role::Writer, Role::Projector, Role::Reader] {
+    for role in [
+        Role::Writer,
+        Role::Projector,
+        Role::Reader,
+        Role::Compliance,
+    ] {
         for schema in ["public", "es", "pg_temp"] {
             let created = world
                 .pool(role)
@@ -316,12 +322,4 @@ async fn runtime_roles_own_nothing_and_create_nothing() {
             assert_eq!(code(&created.unwrap_err()), "42501", "{role:?} in {schema}");
         }
     }
-}
-
-fn code(error: &sqlx::Error) -> String {
-    error
-        .as_database_error()
-        .and_then(|database| database.code())
-        .map(Into::into)
-        .unwrap_or_default()
 }

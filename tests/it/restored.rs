@@ -183,6 +183,7 @@ impl Cluster {
             "proofline_projector",
             "proofline_reader",
             "proofline_sealer",
+            "proofline_compliance",
         ] {
             owner
                 .execute(&*format!("create role {role} nologin"))

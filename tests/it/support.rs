@@ -55,3 +55,12 @@ pub(crate) fn keyed(mut append: Append, key: u128, hash: u8) -> Append {
     append.request_hash = Some([hash; 32]);
     append
 }
+
+/// The SQLSTATE of an error of the database.
+pub(crate) fn code(error: &sqlx::Error) -> String {
+    error
+        .as_database_error()
+        .and_then(|database| database.code())
+        .map(Into::into)
+        .unwrap_or_default()
+}

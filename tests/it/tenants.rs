@@ -1,5 +1,6 @@
 //! Another account's ids open nothing, on any route.
 
+use event_store::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -80,7 +81,7 @@ async fn a_notification_is_not_found_under_another_site_of_the_same_account() {
 }
 
 #[tokio::test]
-async fn the_readers_role_sees_nothing_without_an_account_or_of_another() {
+async fn readers_and_officers_see_nothing_without_an_account_or_of_another() {
     let it = Served::start().await;
     it.shop().await;
     it.catch_up().await;
@@ -91,11 +92,17 @@ async fn the_readers_role_sees_nothing_without_an_account_or_of_another() {
     .fetch_all(&mut it.world.owner().await)
     .await
     .unwrap();
-    let reader = it.world.pool(event_store::Role::Reader);
+    for role in [Role::Reader, Role::Compliance] {
+        looked_at_as(&it, role, &tables).await;
+    }
+}
+
+async fn looked_at_as(it: &Served, role: Role, tables: &[(String, String, String)]) {
+    let pool = it.world.pool(role);
     let mut looked = 0;
     for (schema, table, _) in tables {
         for account in ["", &Uuid::now_v7().to_string(), &it.account.to_string()] {
-            let mut tx = reader.begin().await.unwrap();
+            let mut tx = pool.begin().await.unwrap();
             sqlx::query("select set_config('proofline.account', $1, true)")
                 .bind(account)
                 .execute(&mut *tx)

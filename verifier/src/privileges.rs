@@ -17,7 +17,8 @@ pub(crate) async fn check(postgres: &mut PgConnection, report: &mut Report) -> R
          cross join pg_roles r
          cross join unnest(array['insert', 'update', 'delete', 'truncate']) p(privilege)
          where c.relkind in ('r', 'p') and (c.relname like 'events%' or c.relname = 'telemetry' or c.relname like 'telemetry\\_p%')
-           and r.rolname in ('proofline_writer', 'proofline_projector', 'proofline_reader')",
+           and r.rolname in ('proofline_writer', 'proofline_projector', 'proofline_reader',
+                             'proofline_sealer', 'proofline_compliance')",
     )
     .fetch_all(&mut *postgres)
     .await
