@@ -4,7 +4,9 @@
 //! **Owns** schema `es` at run time and the keys of data subjects. **Must not know** what an event means: no word of
 //! the domain stands here, aggregates come in through the traits of `cqrs_es`.
 
+mod access_log;
 mod append;
+mod audit_tx;
 mod bucket;
 mod calls;
 mod checkpoint;
@@ -24,7 +26,9 @@ mod token;
 mod upkeep;
 pub mod vault;
 
+pub use access_log::{Access, AccessLog, AccessLogError, NotedAccess};
 pub use append::{Append, AppendError, Appended, Excluded, NewEvent, Origin, Tag, TagKey};
+pub use audit_tx::AuditTx;
 pub use bucket::{BUCKETS, Bucket, SHARDS, Shard};
 pub use checkpoint::{CheckpointError, Checkpoints, ProjectionStatus};
 pub use cqrs::{AggregateStore, Loaded, Scope, encode};
