@@ -15,6 +15,7 @@ mod decode;
 mod drivers;
 pub mod event_stream;
 pub mod fold;
+pub mod held;
 pub mod integration_list;
 pub mod notification_list;
 pub mod past;

@@ -9,10 +9,12 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{self, Next};
 use commands::Commands;
-use event_store::{LogName, Role, connect};
+use event_store::vault::{SubjectEvents, Vault};
+use event_store::{AccessLog, EventLog, LogName, Role, connect};
 use platform::serve::{self, Ops};
 use projections::{ProjectionState, Projections, Reads, Wake};
 use read_api::{ReadConfig, ReadState};
+use replay_tools::subject::{ExportState, Exports};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,8 @@ use crate::write_side;
 const PROJECTOR_CONNECTIONS: u32 = 12;
 const READER_CONNECTIONS: u32 = 10;
 const KEY_CONNECTIONS: u32 = 2;
+/// Somebody asks now and then.
+const EXPORT_CONNECTIONS: u32 = 1;
 /// For requests in flight when the process is told to stop; streams end at once.
 const GRACE: Duration = Duration::from_secs(2);
 /// For a batch that a projector has begun, and for giving its leases back.
@@ -45,7 +49,7 @@ pub enum Part {
 pub struct App {
     part: Part,
     commands: Option<Commands>,
-    chores: Option<Chores>,
+    chores: Option<Arc<Chores>>,
     projections: Option<Projections>,
     router: Router,
 }
@@ -54,18 +58,24 @@ impl App {
     /// Opens what the part needs. Postgres must serve, and be migrated; the other engines need not.
     pub async fn open(part: Part, connections: &Connections, tuning: &Tuning) -> Result<Self> {
         let secrets = Secrets::open(&connections.key_file)?;
-        erase_those_who_came_back(connections, &secrets).await?;
+        let vault = write_side::vault(connections, &secrets).await?;
+        erase_those_who_came_back(connections, &vault).await?;
         let commands = match part {
-            Part::All | Part::WriteApi => Some(write_side::open(connections, &secrets).await?),
+            Part::All | Part::WriteApi => {
+                let vault = vault.clone();
+                Some(write_side::open_with(connections, &secrets, vault).await?)
+            }
             Part::ReadApi | Part::Projector => None,
         };
         let chores = match &commands {
-            Some(commands) => Some(Chores::open(connections, &secrets, commands).await?),
+            Some(commands) => Some(Arc::new(
+                Chores::open(connections, vault.clone(), commands).await?,
+            )),
             None => None,
         };
         let projections = match part {
             Part::All | Part::ReadApi | Part::Projector => {
-                Some(open_projections(connections, &secrets).await?)
+                Some(open_projections(connections, vault.clone()).await?)
             }
             Part::WriteApi => None,
         };
@@ -90,6 +100,10 @@ impl App {
             let state = ReadState::new(reads, Arc::new(keys), impressions, ReadConfig::default());
             routes = routes.merge(read_api::router(state));
         }
+        if let (Some(commands), Some(projections)) = (&commands, &projections) {
+            let state = exports(connections, &secrets, vault, commands, projections).await?;
+            routes = routes.merge(replay_tools::subject::router(state));
+        }
         let (mut router, openapi) = routes.split_for_parts();
         if let (Part::All, Some(projections)) = (part, &projections) {
             router = router.layer(middleware::from_fn_with_state(projections.wake(), ring));
@@ -112,6 +126,11 @@ impl App {
     /// The write side, where this part has it.
     pub fn commands(&self) -> Option<&Commands> {
         self.commands.as_ref()
+    }
+
+    /// What is looked after beside requests, where this part does.
+    pub fn chores(&self) -> Option<&Arc<Chores>> {
+        self.chores.as_ref()
     }
 
     /// The projections, where this part has them.
@@ -168,14 +187,43 @@ impl App {
     }
 }
 
-async fn open_projections(connections: &Connections, secrets: &Secrets) -> Result<Projections> {
+/// What is held about people, for those who ask.
+async fn exports(
+    connections: &Connections,
+    secrets: &Secrets,
+    vault: Vault,
+    commands: &Commands,
+    projections: &Projections,
+) -> Result<ExportState> {
+    let url = &connections.database_url;
+    let keys = connect(&connections.keys_url()?, Role::Vault, EXPORT_CONNECTIONS)?;
+    let projector = connect(url, Role::Projector, EXPORT_CONNECTIONS)?;
+    let exports = Exports {
+        reader: connect(url, Role::Reader, EXPORT_CONNECTIONS)?,
+        positions: projections.reads().positions().clone(),
+        vault,
+        index: SubjectEvents::new(keys),
+        log: EventLog::open(projector).await?,
+        accesses: AccessLog::new(connect(url, Role::Writer, EXPORT_CONNECTIONS)?),
+    };
+    let keys = write_api::ApiKeys::new(commands.accounts.clone(), secrets.api_keys.clone());
+    let links = secrets.exports.clone();
+    Ok(ExportState::new(
+        commands.clone(),
+        exports,
+        links,
+        Arc::new(keys),
+    ))
+}
+
+async fn open_projections(connections: &Connections, vault: Vault) -> Result<Projections> {
     let url = &connections.database_url;
     let config = projections::Config {
         projector: connect(url, Role::Projector, PROJECTOR_CONNECTIONS).context("DATABASE_URL")?,
         reader: connect(url, Role::Reader, READER_CONNECTIONS)?,
         keys: connect(&connections.keys_url()?, Role::Vault, KEY_CONNECTIONS)
             .context("KEYS_DATABASE_URL")?,
-        vault: write_side::vault(connections, secrets).await?,
+        vault,
         redis_url: connections.redis_url.clone(),
         redis_prefix: connections.redis_prefix.clone(),
         clickhouse: connections.clickhouse()?,

@@ -6,22 +6,20 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use commands::Commands;
 use event_store::seal::{Anchor, Sealer, erase_again};
-use event_store::vault::SubjectEvents;
+use event_store::vault::{SubjectEvents, Vault};
 use event_store::{EventLog, Role, TelemetryLog, Upkeep, connect};
 use projections::{Positions, Progress};
 use read_api::ReadConfig;
 use replay_tools::subject::{Erasures, Outside};
 
 use crate::config::Connections;
-use crate::secrets::Secrets;
-use crate::write_side;
 
 const UPKEEP_CONNECTIONS: u32 = 1;
 const SEALER_CONNECTIONS: u32 = 2;
 const ERASURE_CONNECTIONS: u32 = 2;
 
 /// Room in the logs, erasures, and seals. Any number of processes may.
-pub(crate) struct Chores {
+pub struct Chores {
     upkeep: Upkeep,
     sealer: Arc<Sealer>,
     erasures: Erasures,
@@ -30,11 +28,10 @@ pub(crate) struct Chores {
 /// Refuses to go on with keys of people who were erased after those keys were backed up: erases them again.
 pub(crate) async fn erase_those_who_came_back(
     connections: &Connections,
-    secrets: &Secrets,
+    vault: &Vault,
 ) -> Result<()> {
-    let vault = write_side::vault(connections, secrets).await?;
     let anchor = Anchor::folder(&connections.anchor())?;
-    let returned = erase_again(&anchor, &vault).await;
+    let returned = erase_again(&anchor, vault).await;
     returned.context(
         "the keys may be older than an erasure, and nothing is served before that is known",
     )?;
@@ -44,11 +41,10 @@ pub(crate) async fn erase_those_who_came_back(
 impl Chores {
     pub(crate) async fn open(
         connections: &Connections,
-        secrets: &Secrets,
+        vault: Vault,
         commands: &Commands,
     ) -> Result<Self> {
         let url = &connections.database_url;
-        let vault = write_side::vault(connections, secrets).await?;
         let anchor = Anchor::folder(&connections.anchor())?;
         let upkeep = connect(url, Role::Writer, UPKEEP_CONNECTIONS)?;
         let sealer = connect(url, Role::Sealer, SEALER_CONNECTIONS)?;
@@ -80,6 +76,11 @@ impl Chores {
             sealer,
             erasures,
         })
+    }
+
+    /// Those who carry people's requests out.
+    pub fn erasures(&self) -> &Erasures {
+        &self.erasures
     }
 
     pub(crate) async fn run(&self) -> Infallible {

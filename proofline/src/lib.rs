@@ -4,7 +4,7 @@
 
 pub mod account;
 pub mod app;
-mod chores;
+pub mod chores;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -13,6 +13,7 @@ pub struct Secrets {
     pub commands: commands::Secrets,
     pub api_keys: ApiKeyPepper,
     pub impressions: Signer,
+    pub exports: Signer,
     /// Tells one key file from another.
     pub fingerprint: [u8; 32],
 }
@@ -25,6 +26,7 @@ impl Secrets {
             commands: commands::Secrets::of(&provider),
             api_keys: ApiKeyPepper::new(provider.derive("api-key")),
             impressions: Signer::new(provider.derive("impression-token")),
+            exports: Signer::new(provider.derive("subject-export")),
             fingerprint: provider.fingerprint(),
             provider: Arc::new(provider),
         })

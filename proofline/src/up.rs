@@ -9,7 +9,7 @@ use engines::{Engines, Progress as _, Spinners};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::account;
+use crate::account::{self, Opened};
 use crate::app::{App, Part};
 use crate::config::{Connections, Tuning};
 use crate::migrate::migrate;
@@ -67,7 +67,7 @@ async fn serve(
     progress.finished("Migrating");
     let app = App::open(Part::All, &connections, &args.tuning).await?;
     let api_url = format!("http://{}", listener.local_addr()?);
-    let demo_key = if args.no_demo {
+    let demo = if args.no_demo {
         None
     } else {
         demo_account(&app, &connections).await?
@@ -80,12 +80,12 @@ async fn serve(
         clickhouse_url: connections.clickhouse_url.clone(),
     };
     running.write(&args.data_dir)?;
-    say(&running, demo_key)?;
+    say(&running, demo)?;
     app.serve(listener, shutdown).await
 }
 
-/// Opens an account in a store that has nothing yet, and answers its key.
-async fn demo_account(app: &App, connections: &Connections) -> Result<Option<String>> {
+/// Opens an account in a store that has nothing yet.
+async fn demo_account(app: &App, connections: &Connections) -> Result<Option<Opened>> {
     let commands = app.commands().context("this part has no write side")?;
     let projections = app.projections().context("this part has no projections")?;
     let empty = projections.reads().positions().is_empty().await?;
@@ -93,21 +93,19 @@ async fn demo_account(app: &App, connections: &Connections) -> Result<Option<Str
         return Ok(None);
     }
     let secrets = Secrets::open(&connections.key_file)?;
-    Ok(Some(
-        account::open(commands, &secrets.api_keys, "Demo")
-            .await?
-            .key,
-    ))
+    let opened = account::open(commands, &secrets.api_keys, "Demo").await?;
+    Ok(Some(opened))
 }
 
-fn say(running: &Running, demo_key: Option<String>) -> Result<()> {
+fn say(running: &Running, demo: Option<Opened>) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let url = &running.api_url;
     writeln!(out, "API        {url}")?;
     writeln!(out, "docs       {url}/docs")?;
     writeln!(out, "ready      {url}/readyz")?;
     writeln!(out, "metrics    {url}/metrics")?;
-    if let Some(key) = demo_key {
+    if let Some(Opened { account, key }) = demo {
+        writeln!(out, "account    {account}")?;
         writeln!(out, "demo key   {key}")?;
         writeln!(
             out,

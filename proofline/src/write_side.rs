@@ -16,13 +16,19 @@ const KEY_CONNECTIONS: u32 = 4;
 
 /// Opens the event store; Postgres must serve.
 pub async fn open(connections: &Connections, secrets: &Secrets) -> Result<Commands> {
+    let vault = vault(connections, secrets).await?;
+    open_with(connections, secrets, vault).await
+}
+
+/// The same, with the vault that the process has.
+pub(crate) async fn open_with(
+    connections: &Connections,
+    secrets: &Secrets,
+    vault: Vault,
+) -> Result<Commands> {
     let url = &connections.database_url;
     let pool = connect(url, Role::Writer, LOAD_CONNECTIONS).context("DATABASE_URL")?;
-    let streams = Streams::new(
-        pool.clone(),
-        vault(connections, secrets).await?,
-        domain::upcasters(),
-    );
+    let streams = Streams::new(pool.clone(), vault, domain::upcasters());
     let announce =
         |log| Ok::<_, anyhow::Error>(Notifier::start(connect(url, Role::Writer, 1)?, log));
     let store = Store::open(connect_lane(url)?, streams, TagKey::of(&secrets.provider))

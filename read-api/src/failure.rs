@@ -31,6 +31,7 @@ impl From<ReadError> for Failure {
         let problem = match error {
             ReadError::Begin { .. }
             | ReadError::Query { .. }
+            | ReadError::Held(_)
             | ReadError::Served { .. }
             | ReadError::Counters(_)
             | ReadError::Analytics(_)

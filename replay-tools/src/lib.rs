@@ -8,6 +8,7 @@ mod check;
 mod dead_letters;
 mod engines;
 mod import;
+mod keys;
 mod past;
 mod rebuild;
 mod status;
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::audit::AuditCommand;
 use crate::dead_letters::DeadLettersCommand;
+use crate::subject::SubjectCommand;
 
 /// Work on the log and its projections.
 #[derive(Debug, Parser)]
@@ -48,6 +50,9 @@ enum Command {
     /// Prove that the log is what it was, and write evidence for others
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Answer people who ask what is held about them, or to be erased
+    #[command(subcommand)]
+    Subject(SubjectCommand),
     /// Show an aggregate as it was at a moment
     StateAt(past::StateAtArgs),
     /// Tell everything that happened to an aggregate
@@ -98,6 +103,7 @@ pub async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> Result<(
     match arguments.command {
         Command::Status { json } => status::run(&database_url, json, out).await,
         Command::Audit(command) => audit::run(&database_url, data_dir, command, out).await,
+        Command::Subject(command) => subject::run(&database_url, data_dir, command, out).await,
         Command::StateAt(args) => past::state_at(&args, &database_url, out).await,
         Command::History(args) => past::history(&args, &database_url, out).await,
         Command::Diff(args) => past::diff(&args, &database_url, out).await,

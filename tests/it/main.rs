@@ -31,6 +31,7 @@ mod seals;
 mod served;
 mod several_processes;
 mod snapshots;
+mod subjects;
 mod support;
 mod tenants;
 mod time_travel;

@@ -1,5 +1,6 @@
 //! The whole platform over HTTP, in this process, with projectors that a test drives.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
@@ -8,6 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use projections::Projections;
 use proofline::account;
 use proofline::app::{App, Part};
+use proofline::chores::Chores;
 use proofline::config::{Connections, Tuning};
 use proofline::secrets::Secrets;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
@@ -29,7 +31,8 @@ pub(crate) struct Served {
     pub(crate) account: Uuid,
     pub(crate) client: Client,
     pub(crate) projections: Projections,
-    commands: commands::Commands,
+    pub(crate) commands: commands::Commands,
+    pub(crate) chores: Arc<Chores>,
     _stop: DropGuard,
 }
 
@@ -60,6 +63,7 @@ impl Served {
             app.commands().unwrap().clone(),
             app.projections().unwrap().clone(),
         );
+        let chores = app.chores().unwrap().clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
@@ -77,6 +81,7 @@ impl Served {
             client: Client::new(),
             projections,
             commands,
+            chores,
             _stop: stop.drop_guard(),
         }
     }
@@ -289,15 +294,21 @@ pub(crate) fn sign(secret: &str, body: &[u8]) -> String {
 
 /// An order that a page may show.
 pub(crate) fn order(id: u64) -> Value {
+    order_of("Anna", id)
+}
+
+/// The same of a person of this first name.
+pub(crate) fn order_of(name: &str, id: u64) -> Value {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let now = platform::clock::now();
-    let address = json!({ "first_name": "Anna", "last_name": "Schmidt", "city": "Berlin", "country_code": "DE" });
+    let address = json!({ "first_name": name, "last_name": "Schmidt", "city": "Berlin", "country_code": "DE" });
+    let email = format!("{}.schmidt@example.com", name.to_lowercase());
     json!({
-        "id": id, "name": format!("#{number}"), "email": "anna.schmidt@example.com", "created_at": now,
+        "id": id, "name": format!("#{number}"), "email": email, "created_at": now,
         "processed_at": now, "cancelled_at": null, "currency": "EUR", "total_price": "199.00",
         "financial_status": "paid", "test": false,
-        "customer": { "id": 1, "first_name": "Anna", "last_name": "Schmidt", "email": "anna.schmidt@example.com" },
+        "customer": { "id": 1, "first_name": name, "last_name": "Schmidt", "email": email },
         "billing_address": address, "shipping_address": address,
         "line_items": [{ "id": 2, "title": "Trail Runner 3", "name": "Trail Runner 3 - Blue", "quantity": 2, "price": "99.50" }],
     })

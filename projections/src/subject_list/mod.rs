@@ -3,12 +3,13 @@
 mod projector;
 mod row;
 
+use chrono::{DateTime, Utc};
 use domain::SubjectId;
 use sqlx::PgPool;
 
 pub use self::projector::SubjectList;
 use self::row::StoredRow;
-pub use self::row::{SubjectRow, ToErase};
+pub use self::row::{OpenRequests, SubjectRow, ToErase};
 use crate::projection::Projection;
 use crate::read::{AsOf, Page, ReadError, ReadTx};
 
@@ -65,6 +66,20 @@ pub async fn to_erase(pool: &PgPool, limit: u16) -> Result<Vec<ToErase>, ReadErr
         i64::from(limit)
     )
     .fetch_all(tx.connection())
+    .await
+    .map_err(failed)
+}
+
+/// How many people wait for an answer, in all accounts. `pool` connects as [`event_store::Role::Projector`].
+pub async fn open_requests(pool: &PgPool, now: DateTime<Utc>) -> Result<OpenRequests, ReadError> {
+    let mut tx = ReadTx::begin_anonymous(pool, &[MODEL]).await?;
+    sqlx::query_as!(
+        OpenRequests,
+        r#"select count(*) as "all!", count(*) filter (where due_at < $1) as "overdue!"
+           from subject where due_at is not null"#,
+        now
+    )
+    .fetch_one(tx.connection())
     .await
     .map_err(failed)
 }

@@ -30,6 +30,14 @@ pub struct ToErase {
     pub correlation_id: Uuid,
 }
 
+/// People with an open request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenRequests {
+    pub all: i64,
+    /// Those that should have been answered.
+    pub overdue: i64,
+}
+
 pub(super) struct StoredRow {
     pub(super) subject_id: Uuid,
     pub(super) record: Json<DataSubject>,

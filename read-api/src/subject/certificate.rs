@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::min_position::MinPosition;
 use crate::state::ReadState;
 
-/// Read the certificate of a person's erasure: a signed note, which docs/erasure.md tells how to verify.
+/// Read the certificate of a person's erasure: a signed note, which docs/people.md tells how to verify.
 #[utoipa::path(
     get,
     path = "/v1/subjects/{subject_id}/certificate",

@@ -8,15 +8,14 @@ mod verify;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use event_store::seal::{Anchor, PublicKey, Sealer};
-use event_store::vault::{LocalKeyFile, Vault};
 use event_store::{Role, connect};
 use sqlx::PgPool;
-use url::Url;
+
+use crate::keys::KeyArgs;
 
 /// For a transaction, and for what is noted beside it.
 const CONNECTIONS: u32 = 2;
@@ -50,21 +49,16 @@ pub(crate) struct AnchorArgs {
     anchor: Option<PathBuf>,
 }
 
-/// Where the signing key is.
-#[derive(Args)]
-pub(crate) struct KeyArgs {
-    /// The database of subject keys; by default the same server's database with `_keys` after its name.
-    #[arg(long, env = "KEYS_DATABASE_URL", hide_env_values = true)]
-    keys_database_url: Option<String>,
-    /// The platform's key file; by default that in the data directory.
-    #[arg(long, env = "PROOFLINE_KEY_FILE")]
-    key_file: Option<PathBuf>,
-}
-
-/// Passwords stay out of logs.
-impl std::fmt::Debug for KeyArgs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyArgs").finish_non_exhaustive()
+impl AnchorArgs {
+    /// Never made here: a folder that is not there holds nothing to compare with. `None` where there is none by default.
+    pub(crate) fn open(&self, data_dir: &Path) -> Result<Option<Anchor>> {
+        let folder = data_dir.join("anchor");
+        Ok(match &self.anchor {
+            Some(named) if !named.is_dir() => bail!("there is no anchor in {}", named.display()),
+            Some(named) => Some(Anchor::folder(named)?),
+            None if folder.is_dir() => Some(Anchor::folder(&folder)?),
+            None => None,
+        })
     }
 }
 
@@ -83,16 +77,7 @@ pub(crate) async fn run(
 ) -> Result<()> {
     match command {
         AuditCommand::Verify { args, anchor } => {
-            let folder = data_dir.join("anchor");
-            // Never made here: a folder that is not there holds nothing to compare with.
-            let anchors = match anchor.anchor {
-                Some(named) if !named.is_dir() => {
-                    bail!("there is no anchor in {}", named.display())
-                }
-                Some(named) => vec![Anchor::folder(&named)?],
-                None if folder.is_dir() => vec![Anchor::folder(&folder)?],
-                None => Vec::new(),
-            };
+            let anchors = Vec::from_iter(anchor.open(data_dir)?);
             verify::run(&args, &pool(database_url)?, &anchors, out).await
         }
         AuditCommand::Export { args, keys } => {
@@ -112,28 +97,8 @@ fn pool(database_url: &str) -> Result<PgPool> {
 
 /// Who can sign. The platform anchors what is signed here.
 async fn sealer(database_url: &str, data_dir: &Path, keys: &KeyArgs) -> Result<Sealer> {
-    let key_file = keys
-        .key_file
-        .clone()
-        .unwrap_or_else(|| data_dir.join("keys.json"));
-    let provider = LocalKeyFile::open(&key_file)
-        .with_context(|| format!("could not open {}", key_file.display()))?;
-    let keys_url = match &keys.keys_database_url {
-        Some(url) => url.clone(),
-        None => {
-            let mut url = Url::parse(database_url).context("DATABASE_URL is not a URL")?;
-            let path = format!("{}_keys", url.path());
-            url.set_path(&path);
-            url.into()
-        }
-    };
-    let fingerprint = provider.fingerprint();
-    let vault = Vault::new(
-        connect(&keys_url, Role::Vault, CONNECTIONS).context("KEYS_DATABASE_URL")?,
-        Arc::new(provider),
-    );
-    vault.bind(fingerprint).await?;
-    Ok(Sealer::new(pool(database_url)?, vault, Vec::new()))
+    let keys = keys.open(database_url, data_dir).await?;
+    Ok(Sealer::new(pool(database_url)?, keys.vault, Vec::new()))
 }
 
 /// A key as `verify` and `rotate-key` print it.

@@ -22,10 +22,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Error, Result, bail};
 use clap::{Args, ValueEnum};
-use commands::Secrets;
 use domain::EVENT_TYPES;
-use event_store::vault::{LocalKeyFile, Vault};
-use event_store::{Role, Store, StreamHead, Streams, TagKey, connect, connect_lane};
+use event_store::{Role, Store, StreamHead, Streams, connect, connect_lane};
 use futures::stream::{self, TryStreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::Semaphore;
@@ -35,13 +33,13 @@ use self::mapping::{Mapping, Subjects};
 use self::report::{Heading, Planned, Report};
 use self::source::{Source, SourceStream, SourceStreams, SourceType};
 use self::stream_import::{Counts, Importer};
+use crate::keys::KeyArgs;
 
 /// Streams on their way into the lane: enough for full batches, well below what the lane lets wait.
 const STREAMS_MAX: usize = 512;
 /// What they may hold of the source together: less than the lane lets one tenant have under way.
 const ROOM_KIB: usize = 6 << 10;
 const LOAD_CONNECTIONS: u32 = 8;
-const KEY_CONNECTIONS: u32 = 4;
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
@@ -66,12 +64,8 @@ pub(crate) struct ImportArgs {
     /// Where to write the report as JSON.
     #[arg(long)]
     report: Option<PathBuf>,
-    /// The database of subject keys; by default the same server's database with `_keys` after its name.
-    #[arg(long, env = "KEYS_DATABASE_URL", hide_env_values = true)]
-    keys_database_url: Option<String>,
-    /// The platform's key file; by default that in the data directory.
-    #[arg(long, env = "PROOFLINE_KEY_FILE")]
-    key_file: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -133,25 +127,10 @@ async fn open(
     source: Source,
     source_name: String,
 ) -> Result<Importer> {
-    let key_file = args
-        .key_file
-        .clone()
-        .unwrap_or_else(|| data_dir.join("keys.json"));
-    // Never made here: an import with keys of its own could not be read by the platform.
-    let provider = LocalKeyFile::open(&key_file)?;
-    let secrets = Secrets::of(&provider);
-    let fingerprint = provider.fingerprint();
-    let keys_url = match &args.keys_database_url {
-        Some(url) => url.clone(),
-        None => keys_beside(database_url),
-    };
-    let keys = connect(&keys_url, Role::Vault, KEY_CONNECTIONS).context("KEYS_DATABASE_URL")?;
-    let tags = TagKey::of(&provider);
-    let vault = Vault::new(keys, Arc::new(provider));
-    vault.bind(fingerprint).await?;
+    let keys = args.keys.open(database_url, data_dir).await?;
     let pool = connect(database_url, Role::Writer, LOAD_CONNECTIONS).context("DATABASE_URL")?;
-    let streams = Streams::new(pool, vault, domain::upcasters());
-    let store = Store::open(connect_lane(database_url)?, streams, tags)
+    let streams = Streams::new(pool, keys.vault, domain::upcasters());
+    let store = Store::open(connect_lane(database_url)?, streams, keys.tags)
         .await
         .context("could not open the event store; was the database migrated?")?;
     Ok(Importer {
@@ -160,20 +139,13 @@ async fn open(
         source_name,
         mapping,
         subjects: Subjects {
-            secrets,
+            secrets: keys.secrets,
             tenant: args.tenant,
         },
         tenant: args.tenant,
         dry_run: args.dry_run,
         sites: tokio::sync::Mutex::default(),
     })
-}
-
-fn keys_beside(database_url: &str) -> String {
-    match database_url.split_once('?') {
-        Some((url, query)) => format!("{url}_keys?{query}"),
-        None => format!("{database_url}_keys"),
-    }
 }
 
 /// What becomes of each kind of event that the source holds.

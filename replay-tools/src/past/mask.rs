@@ -1,6 +1,7 @@
 //! What is shown of personal data and secrets: that they are there.
 
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 const ENVELOPE: &str = "$pii";
 /// Of an API key's secret.
@@ -8,7 +9,7 @@ const HASH: &str = "hash";
 const WITHHELD: &str = "withheld";
 
 /// Says of an envelope of personal data, or of a secret, whose it is and how it stands, and nothing of what is in it.
-pub(super) fn mask(value: &Value) -> Value {
+pub(crate) fn mask(value: &Value) -> Value {
     match value {
         Value::Object(members) => match members.get(ENVELOPE) {
             Some(content) => envelope(content),
@@ -23,6 +24,36 @@ pub(super) fn mask(value: &Value) -> Value {
         Value::Array(items) => Value::Array(items.iter().map(mask).collect()),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
+}
+
+/// The same, but for what is these people's own: that is shown, and where it was erased, null.
+pub(crate) fn but_for(value: &Value, subjects: &[Uuid]) -> Value {
+    match value {
+        Value::Object(members) => match members.get(ENVELOPE) {
+            Some(content) if is_of(content, subjects) => {
+                content.get("value").cloned().unwrap_or(Value::Null)
+            }
+            Some(content) => envelope(content),
+            None => {
+                let shown = members.iter().map(|(name, value)| {
+                    let shown = match value {
+                        Value::String(_) if name == HASH => Value::from(WITHHELD),
+                        value => but_for(value, subjects),
+                    };
+                    (name.clone(), shown)
+                });
+                Value::Object(shown.collect())
+            }
+        },
+        Value::Array(items) => items.iter().map(|item| but_for(item, subjects)).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+fn is_of(content: &Value, subjects: &[Uuid]) -> bool {
+    let subject = content.get("subject").and_then(Value::as_str);
+    let subject = subject.and_then(|text| Uuid::parse_str(text).ok());
+    subject.is_some_and(|subject| subjects.contains(&subject))
 }
 
 pub(super) fn mask_member(name: &str, value: &Value) -> Value {

@@ -4,7 +4,7 @@
 mod changes;
 mod diff;
 mod history;
-mod mask;
+pub(crate) mod mask;
 mod moment;
 mod project_at;
 mod state_at;

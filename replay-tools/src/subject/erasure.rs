@@ -6,6 +6,7 @@
 //! 4. Each activity whose buyer they were is told by an event of its own, which makes every read model forget them.
 //! 5. When every projection is past that, a certificate is signed and appended.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use commands::{Call, Cause, CommandError, Commands};
 use domain::activity::ActivityEvent;
 use domain::data_subject::{DataSubject, Erasure};
-use domain::{ActivityId, Event, SubjectId};
+use domain::{AccountId, ActivityId, Event, SubjectId};
 use event_store::seal::{Anchor, AnchorError, AnchoringError, Due, SealError, Sealer, Tombstone};
 use event_store::vault::{SubjectEvents, Vault, VaultError};
 use event_store::{EventLog, Log as _, LogName, RecordedEvent, Token};
@@ -28,11 +29,13 @@ use uuid::Uuid;
 use super::certificate::{Certificate, DestroyedKey, Kind, ProjectionPast};
 
 const PROCESS: &str = "erasure";
+/// The code of the refusal.
+const LEGAL_HOLD: &str = "legal_hold";
 /// How often to look whether somebody is to be erased.
 const EVERY: Duration = Duration::from_secs(1);
 /// After a round in which somebody could not be.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
-const ROUND_MAX: u16 = 100;
+const ROUND_MAX: u16 = 500;
 /// How long the projections are waited for, before the round goes on with the next.
 const PROJECTED_WITHIN: Duration = Duration::from_secs(10);
 /// Events read at once.
@@ -59,6 +62,15 @@ pub struct Erasures {
 pub struct Outside {
     /// How long shop pages and what lies before them may keep what they were served, in seconds.
     pub max_age_s: u32,
+}
+
+/// Somebody who is being erased.
+struct Case {
+    asked: ToErase,
+    /// All that they were known by, the record's own first.
+    ids: Vec<Uuid>,
+    erased_at: DateTime<Utc>,
+    positions: Vec<i64>,
 }
 
 /// Why somebody is not erased yet. The next round goes on from there.
@@ -119,137 +131,121 @@ impl Erasures {
     /// Erases whoever asked for it by now. Answers how many could not be erased yet.
     pub async fn round(&self) -> Result<usize, ErasureError> {
         let waiting = subject_list::to_erase(&self.projector, ROUND_MAX).await;
-        let waiting = waiting.map_err(ErasureError::Look)?;
+        let mut by_account: BTreeMap<AccountId, Vec<ToErase>> = BTreeMap::new();
+        for asked in waiting.map_err(ErasureError::Look)? {
+            by_account.entry(asked.account_id).or_default().push(asked);
+        }
         let mut left = 0;
-        for asked in waiting {
-            match self.erase(asked).await {
-                Ok(()) => metrics::counter!("proofline_erasures_total").increment(1),
-                // It came in the meantime.
-                Err(ErasureError::Command(CommandError::Refused(refusal)))
-                    if refusal.code() == "legal_hold" => {}
+        for (account, asked) in by_account {
+            let all = asked.len();
+            left += self.erase(account, asked).await.unwrap_or_else(|error| {
+                failed(None, &error);
+                all
+            });
+        }
+        self.measure().await?;
+        Ok(left)
+    }
+
+    /// Erases people of one account, and certifies it. They go together: the keys of those who stay are wrapped anew once, and
+    /// one wait is for all. Answers how many could not be.
+    async fn erase(&self, account: AccountId, asked: Vec<ToErase>) -> Result<usize, ErasureError> {
+        let (mut cases, mut left) = (Vec::new(), 0);
+        for asked in asked {
+            match self.decide(asked).await {
+                Ok(case) => cases.extend(case),
                 Err(error) => {
                     failed(Some(asked.subject_id), &error);
                     left += 1;
                 }
             }
         }
+        self.tell_anchors(account.into(), &cases).await?;
+        let ids: Vec<Uuid> = cases.iter().flat_map(|case| case.ids.clone()).collect();
+        let keys = self.vault.erase(account.into(), &ids).await;
+        let keys = keys.map_err(ErasureError::Destroy)?;
+        // Nothing more is sealed for them, so that what is indexed up to here is all there is.
+        let (head, _) = self.log.head().await.map_err(ErasureError::ReadLog)?;
+        let mut forgotten = self.log.token(head);
+        self.reached(&[Projection::SubjectEvents], forgotten)
+            .await?;
+        for case in &mut cases {
+            let positions = self.index.positions(&case.ids).await;
+            case.positions = positions.map_err(ErasureError::Index)?;
+            let last = self.forget(case).await?;
+            forgotten.position = forgotten.position.max(last);
+        }
+        let projections = self.all_past(forgotten).await?;
+        for case in cases {
+            let subject = case.asked.subject_id;
+            self.certify(case, &keys, forgotten, &projections).await?;
+            metrics::counter!("proofline_erasures_total").increment(1);
+            tracing::info!(subject = %subject, account = %account, "a person was erased");
+        }
         Ok(left)
     }
 
-    /// Erases one person, and certifies it.
-    async fn erase(&self, asked: ToErase) -> Result<(), ErasureError> {
+    /// From here on there is no way back. `None` for who is held: that came in the meantime.
+    async fn decide(&self, asked: ToErase) -> Result<Option<Case>, ErasureError> {
         let subjects = &self.commands.subjects;
-        let call = |step: &str| Call::of_process(PROCESS, &cause(&asked), step, now());
-        subjects
-            .erase(&call("erase"), asked.subject_id)
+        match subjects
+            .erase(&asked_for(&asked, "erase"), asked.subject_id)
             .await
-            .map_err(ErasureError::Command)?;
-        let record = subjects
-            .record(asked.account_id, asked.subject_id)
-            .await
-            .map_err(ErasureError::Command)?;
+        {
+            Ok(_) => {}
+            Err(CommandError::Refused(refusal)) if refusal.code() == LEGAL_HOLD => return Ok(None),
+            Err(error) => return Err(ErasureError::Command(error)),
+        }
+        let record = subjects.record(asked.account_id, asked.subject_id).await;
+        let record = record.map_err(ErasureError::Command)?;
         let (erased_at, ids) = erased(asked.subject_id, &record.aggregate)?;
-        self.tell_anchors(asked.account_id.into(), &ids, erased_at)
-            .await?;
-        let tenant = asked.account_id.into();
-        let keys = self.vault.erase(tenant, &ids).await;
-        let keys = keys.map_err(ErasureError::Destroy)?;
-        // Nothing more is sealed for the person, so that what is indexed up to here is all there is.
-        let positions = self.positions_of(&ids).await?;
-        let forgotten = self.forget(&asked, &ids, &positions).await?;
-        let projections = self.all_past(forgotten).await?;
-        let certificate = Certificate {
-            kind: Kind::ErasureCertificate1,
-            log: self.log.incarnation(),
-            account: tenant,
-            subject: asked.subject_id.into(),
-            identities: record
-                .aggregate
-                .identities()
-                .iter()
-                .map(|id| (*id).into())
-                .collect(),
-            requested_by: asked.event_id,
+        Ok(Some(Case {
+            asked,
+            ids,
             erased_at,
-            positions,
-            final_at: final_at(&keys)?,
-            keys: keys.into_iter().map(DestroyedKey::from).collect(),
-            forgotten_at_position: forgotten.position,
-            projections,
-            caches_outside_max_age_s: self.outside.max_age_s,
-            certified_at: now(),
-        };
-        let text = certificate.text().map_err(ErasureError::Serialise)?;
-        let note = self.sealer.sign(text).await.map_err(ErasureError::Seal)?;
-        subjects
-            .certify_erasure(&call("certify"), asked.subject_id, note.to_string())
-            .await
-            .map_err(ErasureError::Command)?;
-        tracing::info!(subject = %asked.subject_id, account = %asked.account_id, "a person was erased");
-        Ok(())
+            positions: Vec::new(),
+        }))
     }
 
     /// The seals go first: a tombstone counts by keys that are known there.
-    async fn tell_anchors(
-        &self,
-        tenant: Uuid,
-        ids: &[Uuid],
-        erased_at: DateTime<Utc>,
-    ) -> Result<(), ErasureError> {
-        self.sealer
-            .seal(Due::Now)
-            .await
-            .map_err(ErasureError::Seal)?;
-        self.sealer
-            .anchor()
-            .await
-            .map_err(|error| ErasureError::Anchoring(error.into()))?;
-        for subject in ids {
-            let tombstone = Tombstone {
-                tenant,
-                subject: *subject,
-                erased_at,
-            };
-            let note = self.sealer.sign(tombstone.to_string()).await;
-            let note = note.map_err(ErasureError::Seal)?;
-            for anchor in &self.anchors {
-                let told = anchor.put_tombstone(*subject, &note).await;
-                told.map_err(|source| ErasureError::Anchor {
-                    name: anchor.name().to_owned(),
-                    source: source.into(),
-                })?;
+    async fn tell_anchors(&self, tenant: Uuid, cases: &[Case]) -> Result<(), ErasureError> {
+        let sealed = self.sealer.seal(Due::Now).await;
+        sealed.map_err(ErasureError::Seal)?;
+        let anchored = self.sealer.anchor().await;
+        anchored.map_err(|error| ErasureError::Anchoring(error.into()))?;
+        for case in cases {
+            for subject in &case.ids {
+                let tombstone = Tombstone {
+                    tenant,
+                    subject: *subject,
+                    erased_at: case.erased_at,
+                };
+                let note = self.sealer.sign(tombstone.to_string()).await;
+                let note = note.map_err(ErasureError::Seal)?;
+                for anchor in &self.anchors {
+                    let told = anchor.put_tombstone(*subject, &note).await;
+                    told.map_err(|source| ErasureError::Anchor {
+                        name: anchor.name().to_owned(),
+                        source: source.into(),
+                    })?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Where personal data of these stands in the log.
-    async fn positions_of(&self, ids: &[Uuid]) -> Result<Vec<i64>, ErasureError> {
-        let (head, _) = self.log.head().await.map_err(ErasureError::ReadLog)?;
-        self.reached(&[Projection::SubjectEvents], self.log.token(head))
-            .await?;
-        self.index.positions(ids).await.map_err(ErasureError::Index)
-    }
-
     /// Makes every read model forget them. Answers the last position of what does.
-    async fn forget(
-        &self,
-        asked: &ToErase,
-        ids: &[Uuid],
-        positions: &[i64],
-    ) -> Result<Token, ErasureError> {
-        let (head, _) = self.log.head().await.map_err(ErasureError::ReadLog)?;
-        let mut last = self.log.token(head);
-        for some in positions.chunks(READ_MAX) {
+    async fn forget(&self, case: &Case) -> Result<i64, ErasureError> {
+        let mut last = 0;
+        for some in case.positions.chunks(READ_MAX) {
             let events = self.log.read_at(some).await;
             let mut bought = Vec::new();
             for event in events.map_err(ErasureError::ReadLog)? {
-                bought.extend(buyers_activity(&event, ids)?);
+                bought.extend(buyers_activity(&event, &case.ids)?);
             }
             let told: Vec<i64> = stream::iter(bought)
                 .map(|(activity, site)| async move {
-                    let step = format!("forget/{activity}");
-                    let call = Call::of_process(PROCESS, &cause(asked), &step, now());
+                    let call = asked_for(&case.asked, &format!("forget/{activity}"));
                     let activities = &self.commands.activities;
                     let told = activities.forget_buyer(&call, site, activity).await;
                     told.map(|told| told.position.position)
@@ -258,9 +254,52 @@ impl Erasures {
                 .try_collect()
                 .await
                 .map_err(ErasureError::Command)?;
-            last.position = told.into_iter().fold(last.position, i64::max);
+            last = told.into_iter().fold(last, i64::max);
         }
         Ok(last)
+    }
+
+    async fn certify(
+        &self,
+        case: Case,
+        keys: &[event_store::vault::Erasure],
+        forgotten: Token,
+        projections: &[ProjectionPast],
+    ) -> Result<(), ErasureError> {
+        let keys = keys.iter().filter(|key| case.ids.contains(&key.subject));
+        let keys: Vec<_> = keys.cloned().collect();
+        let subject = case.asked.subject_id;
+        let certificate = Certificate {
+            kind: Kind::ErasureCertificate1,
+            log: forgotten.incarnation,
+            account: case.asked.account_id.into(),
+            subject: subject.into(),
+            identities: case.ids.into_iter().skip(1).collect(),
+            requested_by: case.asked.event_id,
+            erased_at: case.erased_at,
+            positions: case.positions,
+            final_at: final_at(&keys)?,
+            keys: keys.into_iter().map(DestroyedKey::from).collect(),
+            forgotten_at_position: forgotten.position,
+            projections: projections.to_vec(),
+            caches_outside_max_age_s: self.outside.max_age_s,
+            certified_at: now(),
+        };
+        let text = certificate.text().map_err(ErasureError::Serialise)?;
+        let note = self.sealer.sign(text).await.map_err(ErasureError::Seal)?;
+        let call = asked_for(&case.asked, "certify");
+        let subjects = &self.commands.subjects;
+        let certified = subjects.certify_erasure(&call, subject, note.to_string());
+        certified.await.map(drop).map_err(ErasureError::Command)
+    }
+
+    /// Shows how many requests wait, and how many for too long.
+    async fn measure(&self) -> Result<(), ErasureError> {
+        let open = subject_list::open_requests(&self.projector, now()).await;
+        let open = open.map_err(ErasureError::Look)?;
+        metrics::gauge!("proofline_requests_open").set(open.all as f64);
+        metrics::gauge!("proofline_requests_overdue").set(open.overdue as f64);
+        Ok(())
     }
 
     /// Waits until every projection of the domain log is past the position.
@@ -359,12 +398,14 @@ fn final_at(keys: &[event_store::vault::Erasure]) -> Result<DateTime<Utc>, Erasu
     finals.into_iter().max().ok_or(ErasureError::NotErased)
 }
 
-fn cause(asked: &ToErase) -> Cause {
-    Cause {
+/// A step of the erasure that was asked for.
+fn asked_for(asked: &ToErase, step: &str) -> Call {
+    let cause = Cause {
         account: asked.account_id,
         event_id: asked.event_id,
         correlation_id: asked.correlation_id,
-    }
+    };
+    Call::of_process(PROCESS, &cause, step, now())
 }
 
 /// As precise as it is written.

@@ -1,0 +1,328 @@
+//! What is held about a person, for that person.
+
+use chrono::{DateTime, Utc};
+use domain::data_subject::Erasure;
+use domain::{AccountId, SubjectId};
+use event_store::vault::{SubjectEvents, Vault, VaultError};
+use event_store::{Access, AccessLog, AccessLogError, EventLog, Log as _, RecordedEvent, StreamId};
+use projections::positions::{PositionError, Waited};
+use projections::subject_list::{self, SubjectRow};
+use projections::{Positions, Projection, ReadError, ReadTx, held};
+use serde::Serialize;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::past::mask;
+
+const PURPOSE: &str = "subject_export";
+/// How long what is appended just now is waited for.
+const PROJECTED_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+const READ_MAX: usize = 500;
+const MODELS: &[Projection] = &[Projection::SubjectList, Projection::SubjectEvents];
+
+/// What an export works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Exports {
+    /// As [`event_store::Role::Reader`].
+    pub reader: PgPool,
+    pub positions: Positions,
+    pub vault: Vault,
+    pub index: SubjectEvents,
+    pub log: EventLog,
+    pub accesses: AccessLog,
+}
+
+/// Everything that is held, with where it is from.
+#[derive(Debug, Serialize)]
+pub struct Export {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub account: Uuid,
+    pub subject: Uuid,
+    /// Under which ids the person is known besides.
+    pub identities: Vec<Uuid>,
+    pub made_at: DateTime<Utc>,
+    /// Complete up to this position of the log.
+    pub position: i64,
+    pub log: Uuid,
+    /// What happened, in order.
+    pub events: Vec<ExportedEvent>,
+    /// What was made of that, to be read quickly.
+    pub read_models: Vec<ExportedRows>,
+    /// Where else one could look, and why nothing is there.
+    pub elsewhere: &'static [Elsewhere],
+}
+
+#[derive(Debug, Serialize)]
+pub struct ExportedEvent {
+    pub position: i64,
+    pub recorded_at: DateTime<Utc>,
+    pub event_type: String,
+    /// Whether it was told by a shop, a merchant, a process: as events name actors.
+    pub actor: String,
+    pub aggregate_type: String,
+    pub aggregate_id: String,
+    /// In plain words.
+    pub said: String,
+    /// With what is personal opened; what is somebody else's is withheld.
+    pub data: Value,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ExportedRows {
+    pub table: String,
+    pub rows: Vec<Value>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Elsewhere {
+    pub place: &'static str,
+    pub why: &'static str,
+}
+
+const ELSEWHERE: &[Elsewhere] = &[
+    Elsewhere {
+        place: "telemetry log, counters and analytics",
+        why: "They hold what pages showed and what was clicked, by site and page, without the id of a person.",
+    },
+    Elsewhere {
+        place: "archives",
+        why: "There are none.",
+    },
+    Elsewhere {
+        place: "logs and traces",
+        why: "They name requests, accounts and ids, and no personal data.",
+    },
+];
+
+/// Why nothing was exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error("there is no record of this person in the account")]
+    NotFound,
+    #[error("the person was erased")]
+    Erased,
+    #[error("could not read the log")]
+    ReadLog(#[source] sqlx::Error),
+    #[error("could not read which events hold the person's data")]
+    Index(#[source] VaultError),
+    #[error("could not open personal data of the event at position {position}")]
+    Open { position: i64, source: VaultError },
+    #[error("the event at position {position} does not decode")]
+    Decode {
+        position: i64,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("could not read the read models")]
+    Read(#[from] ReadError),
+    #[error("could not read where the projections stand")]
+    Positions(#[source] PositionError),
+    #[error("the projections have not reached position {position} yet")]
+    Behind { position: i64 },
+    #[error("the opening could not be noted, so nothing is opened")]
+    Note(#[source] AccessLogError),
+}
+
+impl ExportError {
+    /// Whether the same may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::NotFound | Self::Erased | Self::Decode { .. } => false,
+            Self::Open { source, .. } => source.is_transient(),
+            Self::ReadLog(_)
+            | Self::Index(_)
+            | Self::Read(_)
+            | Self::Positions(_)
+            | Self::Behind { .. }
+            | Self::Note(_) => true,
+        }
+    }
+}
+
+/// Who exports, as events name actors, and by which request.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    pub actor: String,
+    pub request: Value,
+}
+
+impl Exports {
+    /// Everything that the account holds about a person. Noted before anything is opened.
+    pub async fn export(
+        &self,
+        account: AccountId,
+        subject: SubjectId,
+        asker: &Asker,
+    ) -> Result<Export, ExportError> {
+        let (head, incarnation) = self.log.head().await.map_err(ExportError::ReadLog)?;
+        self.reached(head).await?;
+        let record = self.record(account, subject).await?;
+        let identities: Vec<Uuid> = record
+            .record
+            .identities()
+            .iter()
+            .map(|id| (*id).into())
+            .collect();
+        let ids: Vec<Uuid> = std::iter::once(subject.into())
+            .chain(identities.iter().copied())
+            .collect();
+        let events = self.events(account, subject, &ids, head).await?;
+        let mut tx = ReadTx::begin(&self.reader, account, &[]).await?;
+        let held = held::held_about(&mut tx, &ids).await?;
+        drop(tx);
+        let access = Access {
+            tenant: account.into(),
+            actor: asker.actor.clone(),
+            purpose: PURPOSE,
+            subjects: ids.clone(),
+            what: json!({ "events": events.len(), "request": asker.request }),
+        };
+        self.accesses
+            .note(&access)
+            .await
+            .map_err(ExportError::Note)?;
+        let mut exported = Vec::with_capacity(events.len());
+        for event in events {
+            exported.push(self.exported(event, &ids).await?);
+        }
+        let mut read_models = Vec::with_capacity(held.len());
+        for held in held {
+            let mut rows = Vec::with_capacity(held.rows.len());
+            for row in held.rows {
+                rows.push(self.opened_row(account, row, &ids).await?);
+            }
+            read_models.push(ExportedRows {
+                table: held.table,
+                rows,
+            });
+        }
+        Ok(Export {
+            kind: "proofline.subject-export/1",
+            account: account.into(),
+            subject: subject.into(),
+            identities,
+            made_at: platform::clock::now(),
+            position: head,
+            log: incarnation,
+            events: exported,
+            read_models,
+            elsewhere: ELSEWHERE,
+        })
+    }
+
+    async fn record(
+        &self,
+        account: AccountId,
+        subject: SubjectId,
+    ) -> Result<SubjectRow, ExportError> {
+        let mut tx = ReadTx::begin(&self.reader, account, &[Projection::SubjectList]).await?;
+        let found = subject_list::get(&mut tx, subject).await?.value;
+        let record = found.ok_or(ExportError::NotFound)?;
+        match record.record.erasure() {
+            Erasure::NotRequested | Erasure::Requested { .. } => Ok(record),
+            Erasure::Erased { .. } | Erasure::Certified { .. } => Err(ExportError::Erased),
+        }
+    }
+
+    async fn reached(&self, head: i64) -> Result<(), ExportError> {
+        let token = self.log.token(head);
+        let waited = self
+            .positions
+            .wait_for(MODELS, token, PROJECTED_WITHIN)
+            .await;
+        match waited.map_err(ExportError::Positions)? {
+            Waited::Reached => Ok(()),
+            Waited::NotReached => Err(ExportError::Behind { position: head }),
+        }
+    }
+
+    /// Those that hold the person's data, and those of the record, in order.
+    async fn events(
+        &self,
+        account: AccountId,
+        subject: SubjectId,
+        ids: &[Uuid],
+        head: i64,
+    ) -> Result<Vec<RecordedEvent>, ExportError> {
+        let positions = self
+            .index
+            .positions(ids)
+            .await
+            .map_err(ExportError::Index)?;
+        let mut events = Vec::new();
+        for some in positions.chunks(READ_MAX) {
+            let read = self.log.read_at(some).await;
+            events.extend(read.map_err(ExportError::ReadLog)?);
+        }
+        let stream = StreamId::of::<domain::data_subject::DataSubject>(&subject.to_string());
+        let mut sequence = 0;
+        loop {
+            let page = self
+                .log
+                .read_stream(&stream, sequence, READ_MAX as i64)
+                .await;
+            let page = page.map_err(ExportError::ReadLog)?;
+            let Some(last) = page.last() else { break };
+            sequence = last.sequence;
+            events.extend(page);
+        }
+        events.retain(|event| event.tenant == *account.as_uuid() && event.position <= head);
+        events.sort_by_key(|event| event.position);
+        events.dedup_by_key(|event| event.position);
+        Ok(events)
+    }
+
+    async fn exported(
+        &self,
+        event: RecordedEvent,
+        ids: &[Uuid],
+    ) -> Result<ExportedEvent, ExportError> {
+        let position = event.position;
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| ExportError::Decode {
+            position,
+            source,
+        };
+        let decoded = projections::decode(&event).map_err(|error| failed(error.into()))?;
+        let mut data = event
+            .payload_value()
+            .map_err(|error| failed(error.into()))?;
+        let opened = self
+            .vault
+            .open(event.tenant, event.event_id, &mut data)
+            .await;
+        opened.map_err(|source| ExportError::Open { position, source })?;
+        Ok(ExportedEvent {
+            position,
+            recorded_at: event.recorded_at,
+            event_type: event.event_type,
+            actor: event.actor,
+            aggregate_type: event.stream.aggregate_type,
+            aggregate_id: event.stream.aggregate_id,
+            said: decoded.sentence(),
+            data: mask::but_for(&data, ids),
+        })
+    }
+
+    /// A row that keeps an envelope keeps it under the name that it has in its event, and that event's id beside it.
+    async fn opened_row(
+        &self,
+        account: AccountId,
+        mut row: Value,
+        ids: &[Uuid],
+    ) -> Result<Value, ExportError> {
+        let sealed_for = row
+            .get("event_id")
+            .and_then(Value::as_str)
+            .and_then(|id| id.parse().ok());
+        if let Some(event) = sealed_for {
+            let position = row
+                .get("position")
+                .and_then(Value::as_i64)
+                .unwrap_or_default();
+            let opened = self.vault.open(account.into(), event, &mut row).await;
+            opened.map_err(|source| ExportError::Open { position, source })?;
+        }
+        Ok(mask::but_for(&row, ids))
+    }
+}
