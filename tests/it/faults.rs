@@ -22,15 +22,16 @@ use crate::served::{SECRET, SHOP, order, seen, sign};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The platform as a process of its own on engines of its own, each of which can be killed.
-struct Stage {
+pub(crate) struct Stage {
     engines: Engines,
-    connections: Connections,
-    port: u16,
+    pub(crate) connections: Connections,
+    pub(crate) port: u16,
     platform: Option<Child>,
-    key: String,
+    pub(crate) key: String,
+    environment: Vec<(&'static str, &'static str)>,
     client: Client,
     log: PathBuf,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 /// Beside this test's own binary.
@@ -44,6 +45,11 @@ pub(crate) fn program() -> PathBuf {
 
 impl Stage {
     async fn set() -> Self {
+        Self::set_with(&[]).await
+    }
+
+    /// With an environment of its own for the platform.
+    pub(crate) async fn set_with(environment: &[(&'static str, &'static str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Postgres runs as another user and must be able to get there.
         std::fs::set_permissions(
@@ -76,12 +82,13 @@ impl Stage {
             port,
             platform: None,
             key,
+            environment: environment.to_vec(),
             client: Client::builder()
                 .timeout(Duration::from_secs(10))
                 .build()
                 .unwrap(),
             log: directory.path().join("platform.log"),
-            _directory: directory,
+            directory,
         };
         stage.start_platform().await;
         stage
@@ -104,6 +111,7 @@ impl Stage {
             ])
             .arg(self.connections.key_file.parent().unwrap())
             .envs(self.engines.urls().variables())
+            .envs(self.environment.iter().copied())
             .env("PROOFLINE_COLLECT_EVENTS_PER_SECOND", "1000000")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -158,7 +166,12 @@ impl Stage {
         }
     }
 
-    async fn end(self) {
+    /// Below it lies everything that engines and platform keep and log.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) async fn end(self) {
         drop(self.platform);
         self.engines.stop().await;
     }

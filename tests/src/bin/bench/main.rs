@@ -2,6 +2,7 @@
 //! measured in the same run on the same Postgres. `fsync` and `synchronous_commit` are on throughout.
 
 mod baseline;
+mod erasure;
 mod feed;
 mod fill;
 mod growth;

@@ -10,6 +10,7 @@ use proofline::migrate::migrate;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::baseline::{Baselines, RAW_COPY_IN};
+use crate::erasure;
 use crate::feed;
 use crate::growth::{Costs, Grown};
 use crate::history::History;
@@ -47,6 +48,8 @@ pub(crate) enum Part {
     Logs,
     Seals,
     Rebuild,
+    /// People who ask to be erased.
+    Erasure,
 }
 
 /// How much there is.
@@ -112,6 +115,10 @@ impl Suite {
             contests: Vec::new(),
             machine: self.machine.clone(),
         };
+        // First, since it projects all that was appended before.
+        if wanted(Part::Erasure) {
+            results.entries.push(self.erasures().await?);
+        }
         if wanted(Part::Commands) {
             for callers in CALLERS {
                 results.contests.push(self.contest(callers).await?);
@@ -214,6 +221,22 @@ impl Suite {
             &collected,
             RAW_COPY_IN,
             &copied,
+        ))
+    }
+
+    async fn erasures(&self) -> Result<Entry> {
+        let office = erasure::Office::open(&self.connections).await?;
+        let (mut erased, mut deleted) = (Measured::default(), Measured::default());
+        for _ in 0..self.pace.rounds {
+            deleted.add(erasure::delete_rows(&self.connections.database_url).await?);
+            erased.add(office.erase().await?);
+        }
+        Ok(Entry::rate(
+            "erasure.1000",
+            "people/s",
+            &erased,
+            "a row a person deleted, in a transaction each",
+            &deleted,
         ))
     }
 

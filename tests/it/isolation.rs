@@ -1,0 +1,146 @@
+//! Who reads on behalf of an account sees that account's rows, whatever the query: for every table that has an account.
+
+use event_store::Role;
+use serde_json::json;
+use sqlx::{Executor as _, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::served::{Served, order};
+
+/// Those that read on behalf of one account.
+const OF_ONE_ACCOUNT: [Role; 2] = [Role::Reader, Role::Compliance];
+
+struct Table {
+    name: String,
+    column: String,
+}
+
+/// Every table that has a column for the account, as the database lists them.
+async fn tables(owner: &mut PgConnection) -> Vec<Table> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "select format('%I.%I', n.nspname, c.relname), a.attname::text
+         from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
+         where a.attname in ('account_id', 'tenant_id') and c.relkind in ('r', 'p') and not c.relispartition
+         order by 1",
+    )
+    .fetch_all(owner)
+    .await
+    .unwrap();
+    rows.into_iter()
+        .map(|(name, column)| Table { name, column })
+        .collect()
+}
+
+/// The accounts whose rows are seen by who says on whose behalf.
+async fn seen(
+    pool: &PgPool,
+    table: &Table,
+    behalf: Option<Uuid>,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    if let Some(account) = behalf {
+        sqlx::query("select set_config('proofline.account', $1, true)")
+            .bind(account.to_string())
+            .execute(&mut *tx)
+            .await?;
+    }
+    let query = format!(
+        "select distinct {} from {} order by 1",
+        table.column, table.name
+    );
+    sqlx::query_scalar(&query).fetch_all(&mut *tx).await
+}
+
+fn is_denied(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.as_deref() == Some("42501") // insufficient_privilege
+}
+
+#[tokio::test]
+async fn a_reader_on_behalf_of_one_account_sees_no_row_of_another_in_any_table() {
+    let it = Served::start().await;
+    let officer = it.key_with("compliance").await;
+    let shop = it.shop().await;
+    it.deliver(&shop, "orders/create", "w-1", &order(1))
+        .await
+        .is(200);
+    let subject = it
+        .request(reqwest::Method::POST, "/v1/subjects")
+        .bearer_auth(&officer);
+    let subject = subject.json(&json!({ "email": "anna.schmidt@example.com" }));
+    crate::served::answered(subject).await.is(201);
+    sqlx::query("select es.note_access($1, 'test', 'test', '{}', '{}')")
+        .bind(it.account)
+        .execute(&mut it.world.owner().await)
+        .await
+        .unwrap();
+    it.catch_up().await;
+    let other = Uuid::now_v7();
+
+    let mut owner = it.world.owner().await;
+    let tables = tables(&mut owner).await;
+    let mut read = Vec::new();
+    for role in OF_ONE_ACCOUNT {
+        let pool = it.world.pool(role);
+        for table in &tables {
+            match seen(&pool, table, Some(it.account)).await {
+                Err(error) => assert!(is_denied(&error), "{role:?} {}: {error}", table.name),
+                Ok(own) => {
+                    assert_eq!(
+                        own,
+                        [it.account],
+                        "{role:?} sees its own rows of {}",
+                        table.name
+                    );
+                    for behalf in [Some(other), None] {
+                        let seen = seen(&pool, table, behalf).await.unwrap();
+                        assert!(
+                            seen.is_empty(),
+                            "{role:?} on behalf of {behalf:?} in {}",
+                            table.name
+                        );
+                    }
+                    read.push((role, table.name.clone()));
+                }
+            }
+        }
+    }
+    for table in [
+        "rm_site_list_v1.site",
+        "rm_subject_list_v1.subject",
+        "rm_proof_feed_v1.proof",
+    ] {
+        assert!(
+            read.iter()
+                .any(|(role, name)| *role == Role::Reader && name == table),
+            "{read:?}"
+        );
+    }
+    for table in ["es.events", "es.access_log"] {
+        assert!(
+            read.iter()
+                .any(|(role, name)| *role == Role::Compliance && name == table),
+            "{read:?}"
+        );
+    }
+
+    // And the check would find one: a table that forgets its policy shows everybody's.
+    let careless =
+        "create schema rm_careless_v1; create table rm_careless_v1.row (account_id uuid not null);
+                    grant usage on schema rm_careless_v1 to proofline_reader;
+                    grant select on rm_careless_v1.row to proofline_reader";
+    owner.execute(careless).await.unwrap();
+    sqlx::query("insert into rm_careless_v1.row values ($1)")
+        .bind(it.account)
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let found = self::tables(&mut owner).await;
+    let found = found
+        .iter()
+        .find(|table| table.name == "rm_careless_v1.\"row\"" || table.name == "rm_careless_v1.row");
+    let seen = seen(&it.world.pool(Role::Reader), found.unwrap(), Some(other))
+        .await
+        .unwrap();
+    assert_eq!(seen, [it.account]);
+}

@@ -1,0 +1,525 @@
+//! Whatever the platform does with people's data: nobody's lies anywhere in the clear, and nobody who was erased can be
+//! brought back. What it does is read from its own list of routes, so that a new one can't be left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use event_store::seal::{Anchor, Audit};
+use event_store::vault::{KeyProvider as _, LocalKeyFile, ProviderError, Vault};
+use event_store::{EventLog, Log as _, Reader, Role, connect};
+use futures::{StreamExt as _, stream};
+use proofline::account;
+use proofline::secrets::Secrets;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use uuid::Uuid;
+
+use crate::faults::Stage;
+use crate::served::{SECRET, SHOP, sign};
+
+const PEOPLE: usize = 1_000;
+const ERASED: usize = 300;
+const AT_ONCE: usize = 24;
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// In everything personal that is sent, and in nothing else.
+const MARK: &str = "qzx7w";
+/// In something that is not personal: what finds this would find the other.
+const CONTROL: &str = "kvj4y";
+
+/// A person whose every text is unlike any other's.
+fn name(person: usize) -> String {
+    format!("{MARK}p{person:04}n")
+}
+
+fn email(person: usize) -> String {
+    format!("{}@example.com", name(person))
+}
+
+struct Platform {
+    stage: Stage,
+    account: Uuid,
+    officer: String,
+    client: Client,
+    /// Method and path of what was asked for, as the OpenAPI document names them.
+    asked: Mutex<BTreeSet<(String, String)>>,
+}
+
+impl Platform {
+    async fn start() -> Self {
+        let stage = Stage::set_with(&[("RUST_LOG", "debug")]).await;
+        let secrets = Secrets::open(&stage.connections.key_file).unwrap();
+        let account = platform::api_key::ApiKey::parse(&stage.key)
+            .unwrap()
+            .account;
+        let commands = proofline::write_side::open(&stage.connections, &secrets)
+            .await
+            .unwrap();
+        let issue = account::AccountCommand::IssueKey {
+            account,
+            label: "Officer".to_owned(),
+            scopes: vec!["compliance".to_owned()],
+        };
+        let issued = account::run(&commands, &secrets.api_keys, issue)
+            .await
+            .unwrap();
+        Self {
+            account,
+            officer: issued.rsplit_once(' ').unwrap().1.to_owned(),
+            client: Client::new(),
+            asked: Mutex::default(),
+            stage,
+        }
+    }
+
+    /// `path` has its parameters between braces, with their values after a colon.
+    fn ask(&self, method: Method, path: &str) -> RequestBuilder {
+        let (mut template, mut url) = (String::new(), String::new());
+        for part in path.split_inclusive('/') {
+            let (part, slash) = part
+                .strip_suffix('/')
+                .map_or((part, ""), |part| (part, "/"));
+            match part
+                .strip_prefix('{')
+                .and_then(|inner| inner.split_once(':'))
+            {
+                Some((parameter, value)) => {
+                    let (value, query) = value.split_once('}').unwrap();
+                    template.push_str(&format!("{{{parameter}}}{slash}"));
+                    url.push_str(&format!("{value}{query}{slash}"));
+                }
+                None => {
+                    template.push_str(part.split('?').next().unwrap());
+                    template.push_str(slash);
+                    url.push_str(&format!("{part}{slash}"));
+                }
+            }
+        }
+        let asked = (method.as_str().to_lowercase(), template);
+        self.asked.lock().unwrap().insert(asked);
+        let url = format!("http://127.0.0.1:{}{url}", self.stage.port);
+        self.client.request(method, url)
+    }
+
+    async fn done(&self, request: RequestBuilder) -> Value {
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "{status}: {text}");
+        serde_json::from_str(&text).unwrap_or(Value::String(text))
+    }
+
+    async fn merchant(&self, path: &str, body: Value) -> Value {
+        let request = self.ask(Method::POST, path).bearer_auth(&self.stage.key);
+        self.done(request.json(&body)).await
+    }
+
+    async fn officer(&self, path: &str, body: Value) -> Value {
+        let request = self.ask(Method::POST, path).bearer_auth(&self.officer);
+        self.done(request.json(&body)).await
+    }
+
+    async fn read(&self, path: &str, key: &str) -> Value {
+        self.done(self.ask(Method::GET, path).bearer_auth(key))
+            .await
+    }
+
+    /// As the shop delivers what a person bought.
+    async fn order(&self, integration: &str, topic: &str, person: usize) {
+        let (name, now) = (name(person), platform::clock::now());
+        let address = json!({ "first_name": name, "last_name": name, "city": name, "country_code": "DE",
+                              "address1": name, "phone": name });
+        let order = json!({
+            "id": person, "order_id": person, "name": format!("#{person}"), "email": email(person), "created_at": now,
+            "processed_at": now, "cancelled_at": null, "currency": "EUR", "total_price": "19.00", "note": name,
+            "financial_status": "paid", "test": false, "browser_ip": "203.0.113.7",
+            "customer": { "first_name": name, "last_name": name, "email": email(person) },
+            "shipping_address": address, "billing_address": address,
+            "line_items": [{ "title": format!("Shoe {CONTROL}"), "quantity": 1, "price": "19.00" }],
+        });
+        let body = order.to_string().into_bytes();
+        let request = self
+            .ask(
+                Method::POST,
+                &format!("/hooks/{{integration_id:{integration}}}"),
+            )
+            .header("content-type", "application/json")
+            .header("x-shopify-topic", topic)
+            .header("x-shopify-shop-domain", SHOP)
+            .header("x-shopify-webhook-id", Uuid::now_v7().to_string())
+            .header("x-shopify-hmac-sha256", sign(SECRET, &body));
+        self.done(request.body(body)).await;
+    }
+
+    /// Everything that the platform offers, at least once, with what is marked. Answers the site's id.
+    async fn use_everything(&self) -> String {
+        let key = self.stage.key.clone();
+        let site = json!({ "name": format!("Shop {CONTROL}"), "domain": "leak.example.com" });
+        let site = self.merchant("/v1/sites", site).await;
+        let (site_id, embed) = (text(&site, "id"), text(&site, "embed_key"));
+        let at = format!("/v1/sites/{{site_id:{site_id}}}");
+        let rename = self.ask(Method::PATCH, &at).bearer_auth(&key);
+        self.done(rename.json(&json!({ "name": format!("Shoes {CONTROL}") })))
+            .await;
+        let shop = json!({ "platform": "shopify", "shop_domain": SHOP, "webhook_secret": SECRET });
+        let integration = self.merchant(&format!("{at}/integrations"), shop).await;
+        let integration = text(&integration, "id");
+        let draft =
+            json!({ "name": "Sales", "message": "{first_name} from {city} bought {product}" });
+        let notification = self.merchant(&format!("{at}/notifications"), draft).await;
+        let notification = format!(
+            "{at}/notifications/{{notification_id:{}}}",
+            text(&notification, "id")
+        );
+        for step in ["publish", "pause", "resume"] {
+            self.merchant(&format!("{notification}/{step}"), json!({}))
+                .await;
+        }
+        stream::iter(0..PEOPLE)
+            .for_each_concurrent(AT_ONCE, |person| {
+                self.order(&integration, "orders/create", person)
+            })
+            .await;
+        for topic in ["refunds/create", "orders/cancelled"] {
+            self.order(&integration, topic, PEOPLE - 1).await;
+        }
+        let mut review = None;
+        for person in 0..20 {
+            let report = json!({ "kind": "review", "occurred_at": platform::clock::now(), "product": "Shoe",
+                                 "buyer": { "first_name": name(person), "city": name(person) } });
+            let made = self.merchant(&format!("{at}/activities"), report).await;
+            review.get_or_insert(text(&made, "id"));
+        }
+        for person in 0..40 {
+            let consent = json!({ "person": { "email": email(person) }, "purpose": "display", "text_version": "1",
+                                  "text": format!("Show me {CONTROL}"), "evidence": format!("ticked by {}", name(person)) });
+            self.merchant("/v1/consents", consent).await;
+        }
+        let withdraw = json!({ "person": { "email": email(1) }, "purpose": "display" });
+        self.merchant("/v1/consents/withdraw", withdraw).await;
+
+        let subject = self
+            .officer("/v1/subjects", json!({ "email": email(0) }))
+            .await;
+        let (position, id) = (text(&subject, "position"), text(&subject, "id"));
+        let record = format!("/v1/subjects/{{subject_id:{id}}}");
+        let activity = json!({ "activity_id": review.unwrap() });
+        self.officer(&format!("{record}/identities"), activity)
+            .await;
+        self.officer(&format!("{record}/access-requests"), json!({}))
+            .await;
+        let link = self.officer(&format!("{record}/exports"), json!({})).await;
+        let token = text(&link, "url").rsplit_once('/').unwrap().1.to_owned();
+        for format in ["html", "json"] {
+            let fetch = format!("/subject-exports/{{token:{token}}}?format={format}");
+            let export = self.done(self.ask(Method::GET, &fetch)).await;
+            assert!(
+                export.to_string().contains(&email(0)),
+                "it is opened for whom it is"
+            );
+        }
+        self.officer(
+            &format!("{record}/legal-hold"),
+            json!({ "case": "court/1" }),
+        )
+        .await;
+        self.officer(&format!("{record}/legal-hold/release"), json!({}))
+            .await;
+        for path in [format!("/v1/subjects?min_position={position}"), record] {
+            self.read(&path, &self.officer).await;
+        }
+
+        let feed = format!("/embed/v1/{{embed_key:{embed}}}/feed?min_position={position}");
+        let feed = self.done(self.ask(Method::GET, &feed)).await;
+        assert!(
+            feed.to_string().contains(MARK),
+            "the page shows whom it may"
+        );
+        let token = text(&feed["items"][0], "token");
+        let seen = json!({ "id": Uuid::now_v7(), "type": "impression", "token": token,
+                           "occurred_at": platform::clock::now(),
+                           "page": format!("https://leak.example.com/p?email={}#{}", email(3), name(3)) });
+        let collect = self
+            .ask(Method::POST, "/collect")
+            .json(&json!({ "events": [seen] }));
+        self.done(collect).await;
+        for list in ["integrations", "notifications", "analytics", "counters"] {
+            self.read(&format!("{at}/{list}"), &key).await;
+        }
+        for one in ["/v1/sites".to_owned(), at.clone(), notification.clone()] {
+            self.read(&one, &key).await;
+        }
+        self.read(
+            &format!("{at}/integrations/{{integration_id:{integration}}}"),
+            &key,
+        )
+        .await;
+        let events = self.ask(Method::GET, "/v1/events/stream").bearer_auth(&key);
+        assert!(events.send().await.unwrap().status().is_success());
+        self.merchant(&format!("{notification}/archive"), json!({}))
+            .await;
+        site_id
+    }
+
+    /// Erases the first so many, and waits for their certificates. Answers their records.
+    async fn erase(&self) -> Vec<Uuid> {
+        let erased: Vec<Uuid> = stream::iter(0..ERASED)
+            .map(async |person| {
+                let subject = self
+                    .officer("/v1/subjects", json!({ "email": email(person) }))
+                    .await;
+                let record = format!("/v1/subjects/{{subject_id:{}}}", text(&subject, "id"));
+                self.officer(&format!("{record}/erasure-requests"), json!({}))
+                    .await;
+                text(&subject, "id").parse::<Uuid>().unwrap()
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let deadline = Instant::now() + DEADLINE;
+        for subject in &erased {
+            let record = format!("/v1/subjects/{{subject_id:{subject}}}");
+            while self.read(&record, &self.officer).await["erasure"]["state"] != "certified" {
+                assert!(Instant::now() < deadline, "not everybody is erased");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            self.read(&format!("{record}/certificate"), &self.officer)
+                .await;
+        }
+        erased
+    }
+
+    async fn check_that_every_route_was_used(&self) {
+        let document = self
+            .done(
+                self.client
+                    .get(format!("http://127.0.0.1:{}/openapi.json", self.stage.port)),
+            )
+            .await;
+        let routes: BTreeSet<(String, String)> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().unwrap().keys();
+                let methods = methods.filter(|method| {
+                    ["get", "post", "put", "patch", "delete"].contains(&&***method)
+                });
+                methods.map(move |method| (method.clone(), path.clone()))
+            })
+            .collect();
+        let asked = self.asked.lock().unwrap();
+        assert_eq!(
+            routes.difference(&asked).collect::<Vec<_>>(),
+            Vec::<&(String, String)>::new(),
+            "never used here"
+        );
+    }
+
+    fn keys_url(&self) -> String {
+        self.stage.connections.keys_url().unwrap()
+    }
+
+    fn vault(&self) -> Vault {
+        let provider = LocalKeyFile::open(&self.stage.connections.key_file).unwrap();
+        Vault::new(
+            connect(&self.keys_url(), Role::Vault, 4).unwrap(),
+            Arc::new(provider),
+        )
+    }
+
+    /// Every person whose text is in what every envelope of the log opens to.
+    async fn known(&self) -> BTreeSet<usize> {
+        let pool = connect(&self.stage.connections.database_url, Role::Projector, 2).unwrap();
+        let log = EventLog::open(pool).await.unwrap();
+        let (head, _) = log.head().await.unwrap();
+        let (vault, mut reader, mut read, mut known) =
+            (self.vault(), Reader::after(log, 0), 0, BTreeSet::new());
+        while read < head {
+            for event in reader.next(1_000).await.unwrap() {
+                read = event.position;
+                let mut payload = event.payload_value().unwrap();
+                vault
+                    .open(event.tenant, event.event_id, &mut payload)
+                    .await
+                    .unwrap();
+                let opened = payload.to_string();
+                let names = opened.match_indices(MARK);
+                known.extend(names.map(|(at, _)| {
+                    let number = &opened[at + MARK.len() + 1..][..4];
+                    number.parse::<usize>().unwrap()
+                }));
+            }
+        }
+        known
+    }
+}
+
+fn text(value: &Value, member: &str) -> String {
+    value[member]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {member} in {value}"))
+        .to_owned()
+}
+
+/// The files below a folder that hold the text, in whatever they are.
+fn holding(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file()
+                // An engine may have removed it meanwhile.
+                && let Ok(bytes) = std::fs::read(&path)
+                && memchr::memmem::find(&bytes, text.as_bytes()).is_some()
+            {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    found
+}
+
+/// Rows of every ClickHouse table that hold the text in any column. Parts are compressed, so the engine is asked.
+async fn rows_holding(platform: &Platform, marker: &str) -> BTreeMap<String, u64> {
+    let client = platform.stage.connections.clickhouse().unwrap();
+    let tables = "select database || '.' || name from system.tables
+                  where database not in ('system', 'INFORMATION_SCHEMA', 'information_schema') and engine like '%MergeTree'";
+    let tables: Vec<String> = client.query(tables).fetch_all().await.unwrap();
+    let mut holding = BTreeMap::new();
+    for table in tables {
+        let count =
+            format!("select count() from {table} where position(toString(tuple(*)), ?) > 0");
+        let rows: u64 = client.query(&count).bind(marker).fetch_one().await.unwrap();
+        holding.insert(table, rows);
+    }
+    holding
+}
+
+/// Keys of Redis whose name or content holds the text; the dump is compressed, so the engine is asked.
+async fn keys_holding(platform: &Platform, marker: &str) -> usize {
+    let client = redis::Client::open(&*platform.stage.connections.redis_url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let keys: Vec<Vec<u8>> = redis::cmd("keys")
+        .arg("*")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert!(!keys.is_empty(), "there are counters to look into");
+    let mut found = 0;
+    for key in keys {
+        let kind: String = redis::cmd("type")
+            .arg(&key)
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        let (command, arguments): (&str, &[&str]) = match &*kind {
+            "string" => ("get", &[]),
+            "hash" => ("hgetall", &[]),
+            "list" => ("lrange", &["0", "-1"]),
+            "set" => ("smembers", &[]),
+            "zset" => ("zrange", &["0", "-1"]),
+            "stream" => ("xrange", &["-", "+"]),
+            other => panic!("a key of type {other}, which is not looked into"),
+        };
+        let content: redis::Value = redis::cmd(command)
+            .arg(&key)
+            .arg(arguments)
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        let shown = format!("{} {content:?}", String::from_utf8_lossy(&key));
+        found += usize::from(shown.contains(marker));
+    }
+    found
+}
+
+#[tokio::test]
+async fn nobody_lies_anywhere_in_the_clear_and_who_was_erased_is_gone_for_good() {
+    let platform = Platform::start().await;
+    let site = platform.use_everything().await;
+    let everybody: BTreeSet<usize> = (0..PEOPLE).collect();
+    assert_eq!(platform.known().await, everybody, "sealed, and still known");
+    let mut keys = PgConnection::connect(&platform.keys_url()).await.unwrap();
+    let wrapped: Vec<(Uuid, String, Vec<u8>)> = sqlx::query_as(
+        "select subject_id, provider_key_id, wrapped_key from keys.subject where wrapped_key is not null",
+    )
+    .fetch_all(&mut keys)
+    .await
+    .unwrap();
+
+    let erased: BTreeSet<Uuid> = platform.erase().await.into_iter().collect();
+    platform.check_that_every_route_was_used().await;
+
+    // (a) At rest: Postgres with its write-ahead log, Redis, ClickHouse, anchor and logs lie below one folder.
+    let mut owner = PgConnection::connect(&platform.stage.connections.database_url)
+        .await
+        .unwrap();
+    owner.execute("checkpoint").await.unwrap();
+    let folder = platform.stage.directory();
+    let control = holding(folder, CONTROL);
+    for part in ["postgres", "pg_wal"] {
+        assert!(
+            control.iter().any(|path| path.contains(part)),
+            "the search finds what is there: {control:?}"
+        );
+    }
+    assert_eq!(holding(folder, MARK), Vec::<String>::new());
+    let log = holding(folder, "collect").into_iter();
+    assert!(
+        log.into_iter().any(|path| path.ends_with(".log")),
+        "what was done is logged"
+    );
+    let holding = rows_holding(&platform, MARK).await;
+    assert!(
+        holding.len() > 2 && holding.values().all(|rows| *rows == 0),
+        "{holding:?}"
+    );
+    let held = rows_holding(&platform, &site).await;
+    assert!(
+        held.values().any(|rows| *rows > 0),
+        "the search finds what is there: {held:?}"
+    );
+    assert_eq!(keys_holding(&platform, MARK).await, 0);
+
+    // (b) Every key that there is opens everybody else, and none of those who were erased.
+    let others: BTreeSet<usize> = (ERASED..PEOPLE).collect();
+    let known = platform.known().await;
+    let unlinked: BTreeSet<usize> = (1..20).collect(); // known from a review without an address, too
+    assert_eq!(&known - &unlinked, others);
+
+    // (c) What was copied before opens nothing any more.
+    let provider = LocalKeyFile::open(&platform.stage.connections.key_file).unwrap();
+    let mut useless = 0;
+    for (subject, key_id, wrapped) in &wrapped {
+        if erased.contains(subject) {
+            let unwrapped = provider.unwrap(key_id, *subject, wrapped).await;
+            assert!(
+                matches!(unwrapped, Err(ProviderError::UnknownKey(_))),
+                "{unwrapped:?}"
+            );
+            useless += 1;
+        }
+    }
+    assert_eq!(useless, ERASED);
+
+    // And the seals hold.
+    let pool = connect(&platform.stage.connections.database_url, Role::Sealer, 2).unwrap();
+    let anchor = Anchor::folder(&platform.stage.connections.anchor()).unwrap();
+    let audit = Audit {
+        pool: &pool,
+        anchors: &[anchor],
+        origin: None,
+        restored: &[],
+    };
+    let verdict = audit.verify(1, None, |_, _| ()).await.unwrap();
+    assert!(verdict.is_clean() && verdict.anchored > 0, "{verdict:?}");
+    platform.stage.end().await;
+}
