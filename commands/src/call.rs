@@ -66,6 +66,14 @@ impl ClientKey {
     pub(crate) fn request_hash(&self) -> [u8; 32] {
         self.request_hash
     }
+
+    /// The same, where whoever sees what is stored of the request must not be able to try out what it was.
+    pub(crate) fn blinded(self, blind: impl FnOnce([u8; 32]) -> [u8; 32]) -> Self {
+        Self {
+            request_hash: blind(self.request_hash),
+            ..self
+        }
+    }
 }
 
 impl Call {

@@ -44,6 +44,11 @@ impl Secrets {
         self.subject(&[b"id", id.as_bytes()])
     }
 
+    /// Of the hash of a request that names a person by what can be guessed.
+    pub(crate) fn blind(&self, request_hash: [u8; 32]) -> [u8; 32] {
+        mac(&self.subject_index, &[b"request", &request_hash])
+    }
+
     /// Derived, so that a repeated registration makes the same key.
     pub(crate) fn embed_key(&self, site: SiteId) -> EmbedKey {
         EmbedKey::from_bytes(first_16(&mac(

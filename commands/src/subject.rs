@@ -11,7 +11,7 @@ use domain::{
 };
 use event_store::{Excluded, Loaded, Tag};
 
-use crate::call::Call;
+use crate::call::{Call, ClientKey};
 use crate::error::CommandError;
 use crate::executor::{Claim, Committed, Executor};
 use crate::secrets::Secrets;
@@ -123,7 +123,8 @@ impl Subjects {
         self.execute(call, subject, command).await
     }
 
-    /// Notes that what is held about a person was handed out, and can be fetched until then.
+    /// Notes that what is held about a person was handed out, and can be fetched until then. Where it was before, and still can
+    /// be, that stands: the record says until when.
     pub async fn fulfil_access(
         &self,
         call: &Call,
@@ -217,12 +218,22 @@ impl Subjects {
         activity.aggregate.buyer().ok_or(CommandError::NotFound)
     }
 
+    /// What is stored of a request that names a person must not be a way to try addresses out.
+    fn blinded(&self, call: &Call) -> Call {
+        let blind = |key: ClientKey| key.blinded(|hash| self.secrets.blind(hash));
+        Call {
+            key: call.key.map(blind),
+            ..call.clone()
+        }
+    }
+
     async fn execute(
         &self,
         call: &Call,
         subject: SubjectId,
         command: DataSubjectCommand,
     ) -> Result<Committed, CommandError> {
+        let call = &self.blinded(call);
         self.executor
             .execute::<DataSubject>(call, call.account.into(), subject.into(), command)
             .await
@@ -235,6 +246,7 @@ impl Subjects {
         command: DataSubjectCommand,
         claim: Claim,
     ) -> Result<Committed, CommandError> {
+        let call = &self.blinded(call);
         self.executor
             .execute_new::<DataSubject>(call, call.account.into(), subject.into(), command, claim)
             .await

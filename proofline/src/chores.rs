@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use commands::Commands;
 use event_store::seal::{Anchor, Sealer, erase_again};
-use event_store::vault::{SubjectEvents, Vault};
+use event_store::vault::{FORGOTTEN_WITHIN, SubjectEvents, Vault};
 use event_store::{EventLog, Role, TelemetryLog, Upkeep, connect};
 use projections::{Positions, Progress};
 use read_api::ReadConfig;
@@ -31,7 +31,8 @@ pub(crate) async fn erase_those_who_came_back(
     vault: &Vault,
 ) -> Result<()> {
     let anchor = Anchor::folder(&connections.anchor())?;
-    let returned = erase_again(&anchor, vault).await;
+    let pool = connect(&connections.database_url, Role::Sealer, 1)?;
+    let returned = erase_again(&pool, &anchor, vault).await;
     returned.context(
         "the keys may be older than an erasure, and nothing is served before that is known",
     )?;
@@ -70,6 +71,7 @@ impl Chores {
             outside: Outside {
                 max_age_s: ReadConfig::default().feed_max_age_s,
             },
+            settled_after: FORGOTTEN_WITHIN,
         };
         Ok(Self {
             upkeep: Upkeep::new(upkeep, vault),

@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
+use event_store::Role;
+use event_store::seal::{Anchor, Due, Sealer};
 use proofline::app::{App, Part};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, Executor as _};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -449,6 +452,27 @@ async fn what_is_held_about_a_person_is_handed_out_by_a_link_and_noted() {
         "select count(*) from es.access_log where purpose = 'subject_export' and actor = 'link'";
     assert_eq!(office.it.count(noted).await, 2);
 
+    // What is stored of a request under a key is no hash that an address could be tried out by.
+    let keyed = office
+        .it
+        .request(Method::POST, "/v1/subjects")
+        .bearer_auth(&office.officer);
+    let body = json!({ "email": "anna.schmidt@example.com" });
+    let keyed = keyed.header("idempotency-key", "k-1").json(&body);
+    answered(keyed).await.is(200);
+    let mut plain = Sha256::new();
+    for part in ["POST", "/v1/subjects", &body.to_string()] {
+        plain.update((part.len() as u64).to_be_bytes());
+        plain.update(part);
+    }
+    let stored = "select count(*) filter (where request_hash = $1), count(*) from es.commands";
+    let (plain, stored): (i64, i64) = sqlx::query_as(stored)
+        .bind(plain.finalize().to_vec())
+        .fetch_one(&mut office.it.world.owner().await)
+        .await
+        .unwrap();
+    assert!(plain == 0 && stored > 0, "{plain} of {stored}");
+
     let altered = format!("{}A", &url[..url.len() - 1]);
     let altered = if altered == url {
         format!("{}B", &url[..url.len() - 1])
@@ -593,12 +617,42 @@ async fn keys_that_are_put_back_from_before_an_erasure_bring_nobody_back() {
     let honest = std::fs::read_to_string(forged.join(format!("{id}.txt"))).unwrap();
     let text = honest.replace(&id.to_string(), &bob.to_string());
     std::fs::write(forged.join(format!("{bob}.txt")), text).unwrap();
-    let refused = App::open(Part::ReadApi, &connections, &tuning())
+    let refused = async || {
+        let refused = App::open(Part::ReadApi, &connections, &tuning()).await;
+        format!("{:#}", refused.err().unwrap())
+    };
+    let said = refused().await;
+    assert!(said.contains("no signing key has signed"), "{said}");
+
+    // Nor does what somebody else's keys signed, who can write there.
+    let (anchor, elsewhere) = (connections.anchor(), tests::World::new().await);
+    let other = elsewhere.key_file().with_file_name("anchor");
+    elsewhere
+        .store()
         .await
-        .err()
+        .append(crate::support::append("s"))
+        .await
         .unwrap();
+    let pool = elsewhere.pool(Role::Sealer);
+    let sealer = Sealer::new(
+        pool,
+        elsewhere.vault(),
+        vec![Anchor::folder(&other).unwrap()],
+    );
+    sealer.seal(Due::Now).await.unwrap();
+    sealer.anchor().await.unwrap();
+    let first = |anchor: &std::path::Path| anchor.join("keys").join("000001.txt");
+    std::fs::copy(first(&other), first(&anchor)).unwrap();
+    let said = refused().await;
     assert!(
-        format!("{refused:#}").contains("no signing key has signed"),
-        "{refused:#}"
+        said.contains("other statements about signing keys"),
+        "{said}"
+    );
+    // An empty folder is not the anchor.
+    std::fs::remove_dir_all(&anchor).unwrap();
+    let said = refused().await;
+    assert!(
+        said.contains("it is not the anchor, or was emptied"),
+        "{said}"
     );
 }

@@ -58,6 +58,7 @@ pub enum Erasure {
     },
     /// Decided; what is to be destroyed may not be yet.
     Erased {
+        due_at: DateTime<Utc>,
         at: DateTime<Utc>,
     },
     /// Done, and there is a certificate.
@@ -194,8 +195,8 @@ impl DataSubject {
         at: DateTime<Utc>,
     ) -> Result<Vec<DataSubjectEvent>, DataSubjectError> {
         match self.access {
-            // Said again.
-            Access::Fulfilled { expires_at: before } if before == expires_at => Ok(vec![]),
+            // What was handed out can still be fetched.
+            Access::Fulfilled { expires_at } if expires_at > at => Ok(vec![]),
             Access::NotRequested | Access::Fulfilled { .. } => {
                 Err(DataSubjectError::NoAccessRequest)
             }
@@ -301,7 +302,11 @@ impl Aggregate for DataSubject {
             DataSubjectEvent::LegalHoldPlaced { case, at: _ } => self.legal_hold = Some(case),
             DataSubjectEvent::LegalHoldReleased { at: _ } => self.legal_hold = None,
             DataSubjectEvent::Erased { identities: _, at } => {
-                self.erasure = Erasure::Erased { at };
+                let due_at = match self.erasure {
+                    Erasure::Requested { due_at } | Erasure::Erased { due_at, .. } => due_at,
+                    Erasure::NotRequested | Erasure::Certified { .. } => at,
+                };
+                self.erasure = Erasure::Erased { due_at, at };
             }
             DataSubjectEvent::ErasureCertified { certificate: _, at } => {
                 self.erasure = Erasure::Certified { at };

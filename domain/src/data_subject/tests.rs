@@ -267,6 +267,19 @@ fn access_is_given_where_it_was_asked_for_and_can_be_asked_for_again() {
 }
 
 #[test]
+fn what_was_handed_out_is_not_handed_out_twice_while_it_can_be_fetched() {
+    let given = || Scenario::given([registered(), access_requested(), access_fulfilled()]);
+    given().when(fulfil_access()).then_nothing();
+    let late = in_a_week() + TimeDelta::seconds(1);
+    given()
+        .when(DataSubjectCommand::FulfilAccess {
+            expires_at: late + TimeDelta::days(7),
+            at: late,
+        })
+        .then_err(DataSubjectError::NoAccessRequest);
+}
+
+#[test]
 fn an_erasure_takes_every_identity_with_it() {
     Scenario::given([registered(), linked(), erasure_requested()])
         .when(erase())

@@ -83,7 +83,7 @@ impl DataSubject {
         let erasure = match self.erasure() {
             Erasure::NotRequested => None,
             Erasure::Requested { due_at } => Some(format!("requested, due at {due_at}")),
-            Erasure::Erased { at } => Some(format!("erased at {at}")),
+            Erasure::Erased { at, due_at: _ } => Some(format!("erased at {at}, not certified yet")),
             Erasure::Certified { at } => Some(format!("certified at {at}")),
         };
         let hold = self.legal_hold().map(ToString::to_string);

@@ -107,17 +107,14 @@ impl Anchor {
         self.put(path, tree::to_bytes(leaves)).await
     }
 
-    /// Notes that a subject was erased. Said before, by whichever key, it stands.
-    pub async fn put_tombstone(&self, subject: Uuid, note: &Note) -> Result<(), AnchorError> {
-        let path = tombstone_path(subject);
-        match self.put(path.clone(), note.to_string().into_bytes()).await {
-            Err(AnchorError::Differs { .. })
-                if self.tombstone(subject).await?.text() == note.text() =>
-            {
-                Ok(())
-            }
-            put => put,
-        }
+    /// Notes that a subject was erased.
+    pub(super) async fn put_tombstone(
+        &self,
+        subject: Uuid,
+        note: &Note,
+    ) -> Result<(), AnchorError> {
+        let bytes = note.to_string().into_bytes();
+        self.put(tombstone_path(subject), bytes).await
     }
 
     /// What is noted about a subject that was erased.

@@ -1,15 +1,18 @@
 //! What is noted outside of the databases about every subject that was erased, so that putting back an old copy of the keys
 //! brings nobody back.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::anchor::{Anchor, AnchorError};
+use super::books::{self, SealError};
 use super::chain::{ChainError, KeyChain};
-use super::note::NoteError;
+use super::note::{Note, NoteError};
 use crate::vault::{Vault, VaultError};
 
 const TITLE: &str = "proofline.erased-subject";
@@ -61,65 +64,163 @@ fn parse(text: &str) -> Option<Tombstone> {
     })
 }
 
-/// Why the keys could not be brought up to what the anchor knows.
+/// Why tombstones could not be set or heeded.
 #[derive(Debug, thiserror::Error)]
 pub enum TombstoneError {
+    #[error("could not write to anchor {name}")]
+    Write { name: String, source: AnchorError },
     #[error("could not ask anchor {name} who was erased")]
-    Anchor { name: String, source: AnchorError },
+    Read { name: String, source: AnchorError },
+    #[error("could not read who signs")]
+    Keys(#[source] SealError),
+    #[error("could not read what was anchored")]
+    Anchored(#[source] sqlx::Error),
+    #[error("seals were anchored, and {name} has none: it is not the anchor, or was emptied")]
+    Empty { name: String },
     #[error("the signing keys at anchor {name} are no chain")]
     Chain { name: String, source: ChainError },
+    #[error("anchor {name} holds other statements about signing keys than the database")]
+    OtherKeys { name: String },
     #[error(
         "anchor {name} says that subject {subject} was erased, and no signing key has signed for it"
     )]
     NotSigned { name: String, subject: Uuid },
     #[error("could not look for the keys of erased subjects")]
     Look(#[source] VaultError),
-    #[error("could not erase subject {subject} again")]
-    Erase { subject: Uuid, source: VaultError },
+    #[error("could not erase subjects of {tenant} again")]
+    Erase { tenant: Uuid, source: VaultError },
+}
+
+impl Tombstone {
+    /// Notes it at an anchor. Where the subject was erased before, in a time that the log has lost since, that stands.
+    pub async fn put(&self, anchor: &Anchor, note: &Note) -> Result<(), TombstoneError> {
+        let put = anchor.put_tombstone(self.subject, note).await;
+        let Err(AnchorError::Differs { .. }) = put else {
+            return put.map_err(|source| TombstoneError::Write {
+                name: anchor.name().to_owned(),
+                source,
+            });
+        };
+        let standing = read(anchor, &chain(anchor).await?, self.subject).await?;
+        if standing.tenant == self.tenant {
+            Ok(())
+        } else {
+            Err(TombstoneError::NotSigned {
+                name: anchor.name().to_owned(),
+                subject: self.subject,
+            })
+        }
+    }
 }
 
 /// Erases again whomever the anchor knows to be erased and the key database does not: it was put back. Answers whom. To be
-/// done before anything is served.
-pub async fn erase_again(anchor: &Anchor, vault: &Vault) -> Result<Vec<Uuid>, TombstoneError> {
-    let failed = |source| TombstoneError::Anchor {
-        name: anchor.name().to_owned(),
-        source,
-    };
-    let erased = anchor.erased_subjects().await.map_err(failed)?;
-    let returned = vault
-        .not_erased(&erased)
-        .await
-        .map_err(TombstoneError::Look)?;
-    if returned.is_empty() {
-        return Ok(returned);
-    }
-    let keys = anchor.keys().await.map_err(failed)?;
-    let chain = KeyChain::check(keys, None).map_err(|source| TombstoneError::Chain {
+/// done before anything is served. `pool` connects as [`crate::Role::Sealer`]: an anchor is believed that goes with the
+/// database's own statements about who signs.
+pub async fn erase_again(
+    pool: &PgPool,
+    anchor: &Anchor,
+    vault: &Vault,
+) -> Result<Vec<Uuid>, TombstoneError> {
+    check_is_the_anchor(pool, anchor).await?;
+    let erased = anchor.erased_subjects().await;
+    let erased = erased.map_err(|source| TombstoneError::Read {
         name: anchor.name().to_owned(),
         source,
     })?;
+    let returned = vault.not_erased(&erased).await;
+    let returned = returned.map_err(TombstoneError::Look)?;
+    if returned.is_empty() {
+        return Ok(returned);
+    }
+    let chain = chain(anchor).await?;
+    let mut by_tenant: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
     for subject in &returned {
-        let note = anchor.tombstone(*subject).await.map_err(failed)?;
-        let tombstone: Option<Tombstone> = note.text().parse().ok();
-        let Some(tombstone) = tombstone.filter(|_| chain.has_signed(&note)) else {
-            return Err(TombstoneError::NotSigned {
-                name: anchor.name().to_owned(),
-                subject: *subject,
-            });
-        };
-        vault
-            .erase(tombstone.tenant, &[tombstone.subject])
-            .await
-            .map_err(|source| TombstoneError::Erase {
-                subject: *subject,
-                source,
-            })?;
+        let tombstone = read(anchor, &chain, *subject).await?;
+        by_tenant
+            .entry(tombstone.tenant)
+            .or_default()
+            .push(*subject);
+    }
+    for (tenant, subjects) in by_tenant {
+        let erased = vault.erase(tenant, &subjects).await;
+        erased.map_err(|source| TombstoneError::Erase { tenant, source })?;
         tracing::warn!(
-            subject = %subject,
-            "a subject that was erased had a key again: the keys were put back; it is erased again"
+            tenant = %tenant,
+            subjects = subjects.len(),
+            "subjects that were erased had keys again: these were put back; they are erased again"
         );
     }
     Ok(returned)
+}
+
+async fn check_is_the_anchor(pool: &PgPool, anchor: &Anchor) -> Result<(), TombstoneError> {
+    let name = || anchor.name().to_owned();
+    let mut connection = pool.acquire().await.map_err(TombstoneError::Anchored)?;
+    let Some(own) = books::chain(&mut connection)
+        .await
+        .map_err(TombstoneError::Keys)?
+    else {
+        return Ok(()); // nothing was ever signed here
+    };
+    let keys = anchor.keys().await;
+    let keys = keys.map_err(|source| TombstoneError::Read {
+        name: name(),
+        source,
+    })?;
+    if keys.is_empty() {
+        let anchored =
+            sqlx::query_scalar!(r#"select exists (select from es.anchored_heads) as "anchored!""#);
+        let anchored = anchored.fetch_one(&mut *connection).await;
+        return if anchored.map_err(TombstoneError::Anchored)? {
+            Err(TombstoneError::Empty { name: name() })
+        } else {
+            Ok(())
+        };
+    }
+    let theirs = KeyChain::check(keys, None).map_err(|source| TombstoneError::Chain {
+        name: name(),
+        source,
+    })?;
+    if own.agrees_with(&theirs) {
+        Ok(())
+    } else {
+        Err(TombstoneError::OtherKeys { name: name() })
+    }
+}
+
+async fn chain(anchor: &Anchor) -> Result<KeyChain, TombstoneError> {
+    let name = || anchor.name().to_owned();
+    let keys = anchor.keys().await;
+    let keys = keys.map_err(|source| TombstoneError::Read {
+        name: name(),
+        source,
+    })?;
+    KeyChain::check(keys, None).map_err(|source| TombstoneError::Chain {
+        name: name(),
+        source,
+    })
+}
+
+/// What stands about a subject, signed.
+async fn read(
+    anchor: &Anchor,
+    chain: &KeyChain,
+    subject: Uuid,
+) -> Result<Tombstone, TombstoneError> {
+    let name = || anchor.name().to_owned();
+    let note = anchor.tombstone(subject).await;
+    let note = note.map_err(|source| TombstoneError::Read {
+        name: name(),
+        source,
+    })?;
+    let tombstone: Option<Tombstone> = note.text().parse().ok();
+    let signed = |tombstone: &Tombstone| tombstone.subject == subject && chain.has_signed(&note);
+    tombstone
+        .filter(signed)
+        .ok_or_else(|| TombstoneError::NotSigned {
+            name: name(),
+            subject,
+        })
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ const REWRAPPED_MAX: i64 = 500;
 const WATCHED_EVERY: Duration = Duration::from_secs(1);
 /// How long such a look may take.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
+/// After so long no process holds a key that was erased: it has heard of that, or forgotten all.
+pub const FORGOTTEN_WITHIN: Duration = Duration::from_secs(7);
 /// How far back it looks each time: a transaction that began before the last look may have committed after it.
 const WATCHED_AGAIN: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 
@@ -43,8 +45,8 @@ pub struct Erasure {
 
 impl Vault {
     /// Erases subjects of one tenant: nothing that is sealed for them can be opened when this returns, and nothing new be
-    /// sealed. Where it fails half way, the subjects are erased all the same, and [`Vault::finish_erasures`] does the rest.
-    /// Doing it again answers the same.
+    /// sealed. A provider that could not destroy what wrapped the keys is asked again by [`Vault::finish_erasures`]; such an erasure
+    /// has no receipt yet. Doing it again answers the same.
     pub async fn erase(&self, tenant: Uuid, subjects: &[Uuid]) -> Result<Vec<Erasure>, VaultError> {
         self.renew(subjects).await?;
         let mut tx = self.keys.begin().await.map_err(VaultError::EraseKeys)?;
@@ -53,7 +55,13 @@ impl Vault {
         for subject in subjects {
             self.cached.insert((tenant, *subject), None);
         }
-        self.finish_erasures().await?;
+        if let Err(error) = self.finish_erasures().await {
+            // Perhaps of somebody else's key; whose is not destroyed yet has no receipt.
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a wrapping key could not be destroyed and will be tried again"
+            );
+        }
         self.erasures(tenant, subjects).await
     }
 

@@ -18,8 +18,8 @@ use sqlx::PgPool;
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-pub use self::erasure::Erasure;
 use self::erasure::Watch;
+pub use self::erasure::{Erasure, FORGOTTEN_WITHIN};
 pub use self::key_file::LocalKeyFile;
 use self::new_keys::{NewKey, StoreKeys};
 pub use self::provider::{Destroyed, KeyProvider, ProviderError};
@@ -95,6 +95,8 @@ pub enum VaultError {
     ReadKeys(#[source] sqlx::Error),
     #[error("could not store a subject key")]
     StoreKey(#[source] sqlx::Error),
+    #[error("the index of subjects' events has not reached position {position}")]
+    IndexBehind { position: i64 },
     #[error("could not erase subject keys")]
     EraseKeys(#[source] sqlx::Error),
     #[error("the keys that wrap subject {0}'s are being renewed")]
@@ -116,6 +118,7 @@ impl VaultError {
                 | Self::StoreKey(_)
                 | Self::StoreKeys(_)
                 | Self::EraseKeys(_)
+                | Self::IndexBehind { .. }
                 | Self::Renewing(_)
                 | Self::Overloaded
         )

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{VaultError, envelope};
 use crate::lease::Lease;
 use crate::store::RecordedEvent;
+use crate::token::Token;
 
 /// What a worker that has taken the index over finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +33,30 @@ impl SubjectEvents {
         Self { keys }
     }
 
-    /// The positions that hold data of these subjects, in order, as far as the index is.
-    pub async fn positions(&self, subjects: &[Uuid]) -> Result<Vec<i64>, VaultError> {
-        sqlx::query_scalar!(
-            "select distinct position from keys.subject_events where subject_id = any($1) order by position",
-            subjects
+    /// The positions that hold data of these subjects, in order. Fails where the index is not complete up to the token.
+    pub async fn positions(
+        &self,
+        subjects: &[Uuid],
+        complete_to: Token,
+    ) -> Result<Vec<i64>, VaultError> {
+        let row = sqlx::query!(
+            r#"select exists (select from keys.subject_events_checkpoint where incarnation = $2 and position >= $3)
+                        as "complete!",
+                      array(select distinct position from keys.subject_events where subject_id = any($1) order by position)
+                        as "positions!""#,
+            subjects,
+            complete_to.incarnation,
+            complete_to.position
         )
-        .fetch_all(&self.keys)
+        .fetch_one(&self.keys)
         .await
-        .map_err(VaultError::ReadKeys)
+        .map_err(VaultError::ReadKeys)?;
+        if row.complete {
+            Ok(row.positions)
+        } else {
+            let position = complete_to.position;
+            Err(VaultError::IndexBehind { position })
+        }
     }
 
     /// Takes the index over under an epoch, which no earlier worker passes from then on.

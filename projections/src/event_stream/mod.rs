@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use async_stream::try_stream;
 use chrono::{DateTime, Utc};
+use cqrs_es::Aggregate as _;
 use domain::AccountId;
+use domain::data_subject::DataSubject;
 use event_store::{EventLog, Log as _, RecordedEvent, Token};
 use futures::Stream;
 use serde_json::Value;
@@ -19,7 +21,8 @@ pub(crate) use self::tail::{Tail, TailSink};
 /// How many positions are read at once for a subscriber that is behind.
 const WINDOW: i64 = 2_000;
 
-/// An event as the account's owner may see it. Personal data is null, sealed or not.
+/// An event as whoever may read the account may see it. Personal data is null, sealed or not; what people ask for is for
+/// compliance officers alone and is not told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublicEvent {
     /// Resumes the stream after this event.
@@ -120,8 +123,8 @@ impl EventStream {
                         .read_tenant(account.into(), position, to)
                         .await
                         .map_err(StreamError::Read)?;
-                    for event in missed {
-                        yield self.public(&event)?;
+                    for event in missed.iter().filter(|event| is_public(event)) {
+                        yield self.public(event)?;
                     }
                     position = to;
                 }
@@ -133,7 +136,7 @@ impl EventStream {
                     Ok(event) if event.position <= position => {}
                     Ok(event) if event.position == position + 1 => {
                         position = event.position;
-                        if event.tenant == *account.as_uuid() {
+                        if event.tenant == *account.as_uuid() && is_public(&event) {
                             yield self.public(&event)?;
                         }
                     }
@@ -163,6 +166,10 @@ impl EventStream {
             payload: redact::redact(&event.event_type, payload),
         })
     }
+}
+
+fn is_public(event: &RecordedEvent) -> bool {
+    event.stream.aggregate_type != DataSubject::TYPE
 }
 
 type Live = broadcast::Receiver<Arc<RecordedEvent>>;

@@ -55,14 +55,17 @@ pub async fn list(
     Ok(tx.as_of(Page::of(rows, limit)))
 }
 
-/// Whom to erase, in whatever account, the longest waiting first: who asked and is not held, and who is erased without a
-/// certificate. `pool` connects as [`event_store::Role::Projector`].
-pub async fn to_erase(pool: &PgPool, limit: u16) -> Result<Vec<ToErase>, ReadError> {
+/// Whom to erase, in whatever account, up to `limit` after the row at position `after`: who asked and is not held, and who is
+/// erased without a certificate. `pool` connects as [`event_store::Role::Projector`].
+pub async fn to_erase(pool: &PgPool, after: i64, limit: u16) -> Result<Vec<ToErase>, ReadError> {
     let mut tx = ReadTx::begin_anonymous(pool, &[MODEL]).await?;
     sqlx::query_as!(
         ToErase,
-        r#"select subject_id, account_id, erasure_requested_by as "event_id!", erasure_requested_for as "correlation_id!"
-           from subject where erasure = 'erased' or (erasure = 'requested' and not held) order by position limit $1"#,
+        r#"select subject_id, account_id, erasure_requested_by as "event_id!", erasure_requested_for as "correlation_id!",
+                  position
+           from subject where erasure in ('requested', 'erased') and (erasure = 'erased' or not held) and position > $1
+           order by position limit $2"#,
+        after,
         i64::from(limit)
     )
     .fetch_all(tx.connection())

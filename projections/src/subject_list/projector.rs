@@ -121,8 +121,8 @@ impl Rows for SubjectList {
 /// By when the first of the open requests has to be answered.
 fn due_at(record: &DataSubject) -> Option<DateTime<Utc>> {
     let erasure = match record.erasure() {
-        Erasure::Requested { due_at } => Some(due_at),
-        Erasure::NotRequested | Erasure::Erased { .. } | Erasure::Certified { .. } => None,
+        Erasure::Requested { due_at } | Erasure::Erased { due_at, .. } => Some(due_at),
+        Erasure::NotRequested | Erasure::Certified { .. } => None,
     };
     let access = match (record.access(), record.erasure()) {
         // Nothing is left to hand out.

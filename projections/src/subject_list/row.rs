@@ -28,6 +28,8 @@ pub struct ToErase {
     pub account_id: AccountId,
     pub event_id: Uuid,
     pub correlation_id: Uuid,
+    /// The key of the row's place.
+    pub position: i64,
 }
 
 /// People with an open request.

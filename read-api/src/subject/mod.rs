@@ -82,6 +82,7 @@ enum ErasureState {
     },
     /// Decided, and being carried out.
     Erased {
+        due_at: DateTime<Utc>,
         at: DateTime<Utc>,
     },
     /// Done: there is a certificate.
@@ -115,7 +116,7 @@ impl From<SubjectRow> for Subject {
             erasure: match record.erasure() {
                 Erasure::NotRequested => ErasureState::NotRequested,
                 Erasure::Requested { due_at } => ErasureState::Requested { due_at },
-                Erasure::Erased { at } => ErasureState::Erased { at },
+                Erasure::Erased { due_at, at } => ErasureState::Erased { due_at, at },
                 Erasure::Certified { at } => ErasureState::Certified { at },
             },
             legal_hold: record.legal_hold().map(ToString::to_string),

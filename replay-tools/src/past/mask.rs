@@ -10,20 +10,7 @@ const WITHHELD: &str = "withheld";
 
 /// Says of an envelope of personal data, or of a secret, whose it is and how it stands, and nothing of what is in it.
 pub(crate) fn mask(value: &Value) -> Value {
-    match value {
-        Value::Object(members) => match members.get(ENVELOPE) {
-            Some(content) => envelope(content),
-            None => {
-                let masked = members.iter().map(|(name, value)| {
-                    let masked = mask_member(name, value);
-                    (name.clone(), masked)
-                });
-                Value::Object(masked.collect::<Map<_, _>>())
-            }
-        },
-        Value::Array(items) => Value::Array(items.iter().map(mask).collect()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
-    }
+    but_for(value, &[])
 }
 
 /// The same, but for what is these people's own: that is shown, and where it was erased, null.
@@ -35,13 +22,9 @@ pub(crate) fn but_for(value: &Value, subjects: &[Uuid]) -> Value {
             }
             Some(content) => envelope(content),
             None => {
-                let shown = members.iter().map(|(name, value)| {
-                    let shown = match value {
-                        Value::String(_) if name == HASH => Value::from(WITHHELD),
-                        value => but_for(value, subjects),
-                    };
-                    (name.clone(), shown)
-                });
+                let shown = members
+                    .iter()
+                    .map(|(name, value)| (name.clone(), member_but_for(name, value, subjects)));
                 Value::Object(shown.collect())
             }
         },
@@ -57,10 +40,14 @@ fn is_of(content: &Value, subjects: &[Uuid]) -> bool {
 }
 
 pub(super) fn mask_member(name: &str, value: &Value) -> Value {
+    member_but_for(name, value, &[])
+}
+
+fn member_but_for(name: &str, value: &Value, subjects: &[Uuid]) -> Value {
     if name == HASH && !value.is_null() {
         Value::from(WITHHELD)
     } else {
-        mask(value)
+        but_for(value, subjects)
     }
 }
 

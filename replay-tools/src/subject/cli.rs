@@ -1,6 +1,7 @@
 //! `replay subject`: people's requests, for whoever answers them at a terminal.
 
 use std::io::{BufRead as _, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -296,14 +297,18 @@ impl Office {
             log,
             accesses: AccessLog::new(self.writer.clone()),
         };
-        std::fs::create_dir(folder)
-            .with_context(|| format!("could not make {}", folder.display()))?;
         let call = self.call();
         let asker = Asker {
             actor: ACTOR.to_owned(),
             request: json!(call.correlation_id),
+            expires_at: None,
         };
         let export = exports.export(self.account, subject, &asker).await?;
+        // For nobody else on this machine.
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| format!("could not make {}", folder.display()))?;
         let write = |name: &str, text: String| {
             let path = folder.join(name);
             std::fs::write(&path, text)
@@ -409,7 +414,9 @@ fn erasure(row: &SubjectRow) -> String {
     match row.record.erasure() {
         Erasure::NotRequested => "not requested".to_owned(),
         Erasure::Requested { due_at } => format!("requested, due at {}", due_at.to_rfc3339()),
-        Erasure::Erased { at } => format!("erased at {}, not certified yet", at.to_rfc3339()),
+        Erasure::Erased { at, due_at: _ } => {
+            format!("erased at {}, not certified yet", at.to_rfc3339())
+        }
         Erasure::Certified { at } => format!("certified at {}", at.to_rfc3339()),
     }
 }

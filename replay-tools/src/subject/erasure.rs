@@ -3,10 +3,10 @@
 //! 1. `data_subject.erased` is appended: from here on there is no way back.
 //! 2. Each anchor is told, so that keys that are put back from an old copy are erased again before anything is served.
 //! 3. The vault destroys the keys of the person, under all their ids.
-//! 4. Each activity whose buyer they were is told by an event of its own, which makes every read model forget them.
+//! 4. When no process can hold such a key any more, each activity whose buyer they were is told by an event of its own, which makes every read model forget them.
 //! 5. When every projection is past that, a certificate is signed and appended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,20 @@ use commands::{Call, Cause, CommandError, Commands};
 use domain::activity::ActivityEvent;
 use domain::data_subject::{DataSubject, Erasure};
 use domain::{AccountId, ActivityId, Event, SubjectId};
-use event_store::seal::{Anchor, AnchorError, AnchoringError, Due, SealError, Sealer, Tombstone};
+use event_store::seal::{
+    Anchor, AnchoringError, Due, SealError, Sealer, Tombstone, TombstoneError,
+};
 use event_store::vault::{SubjectEvents, Vault, VaultError};
 use event_store::{EventLog, Log as _, LogName, RecordedEvent, Token};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use projections::positions::{PositionError, Waited};
 use projections::subject_list::{self, ToErase};
-use projections::{Positions, Projection, ReadError};
+use projections::{Positions, Projection, ProjectionProgress, ReadError};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::certificate::{Certificate, DestroyedKey, Kind, ProjectionPast};
+use super::export::followers;
 
 const PROCESS: &str = "erasure";
 /// The code of the refusal.
@@ -55,6 +58,8 @@ pub struct Erasures {
     pub sealer: Arc<Sealer>,
     pub anchors: Vec<Anchor>,
     pub outside: Outside,
+    /// How long another process may go on with a key that it holds; [`event_store::vault::FORGOTTEN_WITHIN`] but in tests.
+    pub settled_after: Duration,
 }
 
 /// What is beyond our reach.
@@ -70,6 +75,7 @@ struct Case {
     /// All that they were known by, the record's own first.
     ids: Vec<Uuid>,
     erased_at: DateTime<Utc>,
+    keys: Vec<event_store::vault::Erasure>,
     positions: Vec<i64>,
 }
 
@@ -89,7 +95,7 @@ pub enum ErasureError {
     #[error("could not tell anchor {name}")]
     Anchor {
         name: String,
-        source: Box<AnchorError>,
+        source: Box<TombstoneError>,
     },
     #[error("could not destroy the keys")]
     Destroy(#[source] VaultError),
@@ -130,68 +136,58 @@ impl Erasures {
 
     /// Erases whoever asked for it by now. Answers how many could not be erased yet.
     pub async fn round(&self) -> Result<usize, ErasureError> {
-        let waiting = subject_list::to_erase(&self.projector, ROUND_MAX).await;
-        let mut by_account: BTreeMap<AccountId, Vec<ToErase>> = BTreeMap::new();
-        for asked in waiting.map_err(ErasureError::Look)? {
-            by_account.entry(asked.account_id).or_default().push(asked);
-        }
-        let mut left = 0;
-        for (account, asked) in by_account {
-            let all = asked.len();
-            left += self.erase(account, asked).await.unwrap_or_else(|error| {
+        self.measure().await?;
+        let (mut left, mut after) = (0, 0);
+        loop {
+            let some = subject_list::to_erase(&self.projector, after, ROUND_MAX).await;
+            let some = some.map_err(ErasureError::Look)?;
+            let Some(last) = some.last() else { break };
+            after = last.position;
+            let all = some.len();
+            left += self.erase(some).await.unwrap_or_else(|error| {
                 failed(None, &error);
                 all
             });
         }
-        self.measure().await?;
         Ok(left)
     }
 
-    /// Erases people of one account, and certifies it. They go together: the keys of those who stay are wrapped anew once, and
-    /// one wait is for all. Answers how many could not be.
-    async fn erase(&self, account: AccountId, asked: Vec<ToErase>) -> Result<usize, ErasureError> {
-        let (mut cases, mut left) = (Vec::new(), 0);
+    /// Erases people, and certifies it. Their keys go first, all of them, whatever keeps somebody's certificate waiting: the
+    /// keys of those who stay are wrapped anew once, and one wait is for all. Answers how many are not certified.
+    async fn erase(&self, asked: Vec<ToErase>) -> Result<usize, ErasureError> {
+        let asked_count = asked.len();
+        let mut cases: BTreeMap<AccountId, Vec<Case>> = BTreeMap::new();
+        let mut held = 0;
         for asked in asked {
             match self.decide(asked).await {
-                Ok(case) => cases.extend(case),
-                Err(error) => {
-                    failed(Some(asked.subject_id), &error);
-                    left += 1;
-                }
+                Ok(Some(case)) => cases.entry(asked.account_id).or_default().push(case),
+                Ok(None) => held += 1,
+                Err(error) => failed(Some(asked.subject_id), &error),
             }
         }
-        self.tell_anchors(account.into(), &cases).await?;
-        let ids: Vec<Uuid> = cases.iter().flat_map(|case| case.ids.clone()).collect();
-        let keys = self.vault.erase(account.into(), &ids).await;
-        let keys = keys.map_err(ErasureError::Destroy)?;
-        // Nothing more is sealed for them, so that what is indexed up to here is all there is.
-        let (head, _) = self.log.head().await.map_err(ErasureError::ReadLog)?;
-        let mut forgotten = self.log.token(head);
-        self.reached(&[Projection::SubjectEvents], forgotten)
-            .await?;
-        for case in &mut cases {
-            let positions = self.index.positions(&case.ids).await;
-            case.positions = positions.map_err(ErasureError::Index)?;
-            let last = self.forget(case).await?;
-            forgotten.position = forgotten.position.max(last);
+        if cases.is_empty() {
+            return Ok(asked_count - held);
         }
-        let projections = self.all_past(forgotten).await?;
-        for case in cases {
-            let subject = case.asked.subject_id;
-            self.certify(case, &keys, forgotten, &projections).await?;
-            metrics::counter!("proofline_erasures_total").increment(1);
-            tracing::info!(subject = %subject, account = %account, "a person was erased");
+        let sealed = self.sealer.seal(Due::Now).await;
+        sealed.map_err(ErasureError::Seal)?;
+        let anchored = self.sealer.anchor().await;
+        anchored.map_err(|error| ErasureError::Anchoring(error.into()))?;
+        let mut destroyed = Vec::new();
+        for (account, cases) in cases {
+            match self.destroy(account, cases).await {
+                Ok(cases) => destroyed.extend(cases),
+                Err(error) => failed(None, &error),
+            }
         }
-        Ok(left)
+        let certified = self.forget_and_certify(destroyed).await?;
+        Ok(asked_count - held - certified)
     }
 
     /// From here on there is no way back. `None` for who is held: that came in the meantime.
     async fn decide(&self, asked: ToErase) -> Result<Option<Case>, ErasureError> {
         let subjects = &self.commands.subjects;
-        match subjects
-            .erase(&asked_for(&asked, "erase"), asked.subject_id)
-            .await
-        {
+        let call = asked_for(&asked, "erase");
+        match subjects.erase(&call, asked.subject_id).await {
             Ok(_) => {}
             Err(CommandError::Refused(refusal)) if refusal.code() == LEGAL_HOLD => return Ok(None),
             Err(error) => return Err(ErasureError::Command(error)),
@@ -203,35 +199,92 @@ impl Erasures {
             asked,
             ids,
             erased_at,
+            keys: Vec::new(),
             positions: Vec::new(),
         }))
     }
 
-    /// The seals go first: a tombstone counts by keys that are known there.
-    async fn tell_anchors(&self, tenant: Uuid, cases: &[Case]) -> Result<(), ErasureError> {
-        let sealed = self.sealer.seal(Due::Now).await;
-        sealed.map_err(ErasureError::Seal)?;
-        let anchored = self.sealer.anchor().await;
-        anchored.map_err(|error| ErasureError::Anchoring(error.into()))?;
+    /// Destroys the keys of people of one account. Answers those whose keys are gone.
+    async fn destroy(
+        &self,
+        account: AccountId,
+        cases: Vec<Case>,
+    ) -> Result<Vec<Case>, ErasureError> {
+        let mut told = Vec::new();
         for case in cases {
-            for subject in &case.ids {
-                let tombstone = Tombstone {
-                    tenant,
-                    subject: *subject,
-                    erased_at: case.erased_at,
-                };
-                let note = self.sealer.sign(tombstone.to_string()).await;
-                let note = note.map_err(ErasureError::Seal)?;
-                for anchor in &self.anchors {
-                    let told = anchor.put_tombstone(*subject, &note).await;
-                    told.map_err(|source| ErasureError::Anchor {
-                        name: anchor.name().to_owned(),
-                        source: source.into(),
-                    })?;
-                }
+            match self.tell_anchors(account.into(), &case).await {
+                Ok(()) => told.push(case),
+                Err(error) => failed(Some(case.asked.subject_id), &error),
+            }
+        }
+        let ids: BTreeSet<Uuid> = told.iter().flat_map(|case| case.ids.clone()).collect();
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        let erased = self.vault.erase(account.into(), &ids).await;
+        let keys = erased.map_err(ErasureError::Destroy)?;
+        for case in &mut told {
+            let own = keys.iter().filter(|key| case.ids.contains(&key.subject));
+            case.keys = own.cloned().collect();
+        }
+        Ok(told)
+    }
+
+    async fn tell_anchors(&self, tenant: Uuid, case: &Case) -> Result<(), ErasureError> {
+        for subject in &case.ids {
+            let tombstone = Tombstone {
+                tenant,
+                subject: *subject,
+                erased_at: case.erased_at,
+            };
+            let note = self.sealer.sign(tombstone.to_string()).await;
+            let note = note.map_err(ErasureError::Seal)?;
+            for anchor in &self.anchors {
+                let told = tombstone.put(anchor, &note).await;
+                told.map_err(|source| ErasureError::Anchor {
+                    name: anchor.name().to_owned(),
+                    source: source.into(),
+                })?;
             }
         }
         Ok(())
+    }
+
+    /// Answers how many are certified.
+    async fn forget_and_certify(&self, cases: Vec<Case>) -> Result<usize, ErasureError> {
+        if cases.is_empty() {
+            return Ok(0);
+        }
+        // Until then another process may have sealed something under a key that it still held, and be appending it.
+        tokio::time::sleep(self.settled_after).await;
+        let (head, _) = self.log.head().await.map_err(ErasureError::ReadLog)?;
+        let mut forgotten = self.log.token(head);
+        self.reached(&[Projection::SubjectEvents], forgotten)
+            .await?;
+        let mut done = Vec::new();
+        for mut case in cases {
+            let found = self.index.positions(&case.ids, forgotten).await;
+            case.positions = found.map_err(ErasureError::Index)?;
+            match self.forget(&case).await {
+                Ok(last) => {
+                    forgotten.position = forgotten.position.max(last);
+                    done.push(case);
+                }
+                Err(error) => failed(Some(case.asked.subject_id), &error),
+            }
+        }
+        let projections = self.all_past(forgotten).await?;
+        let mut certified = 0;
+        for case in done {
+            let (subject, account) = (case.asked.subject_id, case.asked.account_id);
+            match self.certify(case, forgotten, &projections).await {
+                Ok(()) => {
+                    certified += 1;
+                    metrics::counter!("proofline_erasures_total").increment(1);
+                    tracing::info!(subject = %subject, account = %account, "a person was erased");
+                }
+                Err(error) => failed(Some(subject), &error),
+            }
+        }
+        Ok(certified)
     }
 
     /// Makes every read model forget them. Answers the last position of what does.
@@ -262,12 +315,9 @@ impl Erasures {
     async fn certify(
         &self,
         case: Case,
-        keys: &[event_store::vault::Erasure],
         forgotten: Token,
         projections: &[ProjectionPast],
     ) -> Result<(), ErasureError> {
-        let keys = keys.iter().filter(|key| case.ids.contains(&key.subject));
-        let keys: Vec<_> = keys.cloned().collect();
         let subject = case.asked.subject_id;
         let certificate = Certificate {
             kind: Kind::ErasureCertificate1,
@@ -278,8 +328,8 @@ impl Erasures {
             requested_by: case.asked.event_id,
             erased_at: case.erased_at,
             positions: case.positions,
-            final_at: final_at(&keys)?,
-            keys: keys.into_iter().map(DestroyedKey::from).collect(),
+            final_at: final_at(&case.keys)?,
+            keys: case.keys.into_iter().map(DestroyedKey::from).collect(),
             forgotten_at_position: forgotten.position,
             projections: projections.to_vec(),
             caches_outside_max_age_s: self.outside.max_age_s,
@@ -304,19 +354,17 @@ impl Erasures {
 
     /// Waits until every projection of the domain log is past the position.
     async fn all_past(&self, token: Token) -> Result<Vec<ProjectionPast>, ErasureError> {
-        let all: Vec<Projection> = Projection::ALL
-            .iter()
-            .copied()
-            .filter(|projection| projection.log() == LogName::Events)
-            .collect();
-        self.reached(&all, token).await?;
+        self.reached(&followers(), token).await?;
         let status = self.positions.status().await;
         let standing = status.map_err(ErasureError::Positions)?.into_iter();
         // A version that stands by, or is being built, keeps rows, too.
         let followers: Vec<_> = standing
             .filter(|one| one.log == Some(LogName::Events))
             .collect();
-        if followers.iter().any(|one| one.checkpoint < token.position) {
+        // What waits behind a parked event was passed, not projected.
+        let is_behind =
+            |one: &ProjectionProgress| one.checkpoint < token.position || one.parked_keys > 0;
+        if followers.iter().any(is_behind) {
             return Err(ErasureError::Behind {
                 position: token.position,
             });
@@ -350,7 +398,7 @@ fn erased(
     record: &DataSubject,
 ) -> Result<(DateTime<Utc>, Vec<Uuid>), ErasureError> {
     let at = match record.erasure() {
-        Erasure::Erased { at } | Erasure::Certified { at } => at,
+        Erasure::Erased { at, .. } | Erasure::Certified { at } => at,
         Erasure::NotRequested | Erasure::Requested { .. } => return Err(ErasureError::NotErased),
     };
     let identities = record.identities().iter().copied();
@@ -414,6 +462,13 @@ fn now() -> DateTime<Utc> {
 }
 
 fn failed(subject: Option<SubjectId>, error: &ErasureError) {
+    if let ErasureError::Behind { .. } = error {
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "certificates of erasure wait"
+        );
+        return;
+    }
     metrics::counter!("proofline_erasure_failures_total").increment(1);
     tracing::error!(
         subject = subject.map(tracing::field::display),

@@ -1,10 +1,12 @@
 //! What is held about a person, for that person.
 
 use chrono::{DateTime, Utc};
-use domain::data_subject::Erasure;
+use domain::data_subject::{Access, Erasure};
 use domain::{AccountId, SubjectId};
 use event_store::vault::{SubjectEvents, Vault, VaultError};
-use event_store::{Access, AccessLog, AccessLogError, EventLog, Log as _, RecordedEvent, StreamId};
+use event_store::{
+    AccessLog, AccessLogError, EventLog, Log as _, LogName, RecordedEvent, StreamId,
+};
 use projections::positions::{PositionError, Waited};
 use projections::subject_list::{self, SubjectRow};
 use projections::{Positions, Projection, ReadError, ReadTx, held};
@@ -19,7 +21,6 @@ const PURPOSE: &str = "subject_export";
 /// How long what is appended just now is waited for.
 const PROJECTED_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 const READ_MAX: usize = 500;
-const MODELS: &[Projection] = &[Projection::SubjectList, Projection::SubjectEvents];
 
 /// What an export works with. Cheap to clone.
 #[derive(Clone)]
@@ -103,6 +104,8 @@ pub enum ExportError {
     NotFound,
     #[error("the person was erased")]
     Erased,
+    #[error("another link was handed out since")]
+    OtherLink,
     #[error("could not read the log")]
     ReadLog(#[source] sqlx::Error),
     #[error("could not read which events hold the person's data")]
@@ -128,7 +131,7 @@ impl ExportError {
     /// Whether the same may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::NotFound | Self::Erased | Self::Decode { .. } => false,
+            Self::NotFound | Self::Erased | Self::OtherLink | Self::Decode { .. } => false,
             Self::Open { source, .. } => source.is_transient(),
             Self::ReadLog(_)
             | Self::Index(_)
@@ -145,6 +148,15 @@ impl ExportError {
 pub struct Asker {
     pub actor: String,
     pub request: Value,
+    /// Of the link by which they do: it has to be the one that was handed out last.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Every projection of the domain log.
+pub(super) fn followers() -> Vec<Projection> {
+    let all = Projection::ALL.iter().copied();
+    all.filter(|projection| projection.log() == LogName::Events)
+        .collect()
 }
 
 impl Exports {
@@ -158,6 +170,13 @@ impl Exports {
         let (head, incarnation) = self.log.head().await.map_err(ExportError::ReadLog)?;
         self.reached(head).await?;
         let record = self.record(account, subject).await?;
+        let handed_out = match record.record.access() {
+            Access::Fulfilled { expires_at } => Some(expires_at),
+            Access::NotRequested | Access::Requested { .. } => None,
+        };
+        if asker.expires_at.is_some() && asker.expires_at != handed_out {
+            return Err(ExportError::OtherLink);
+        }
         let identities: Vec<Uuid> = record
             .record
             .identities()
@@ -171,7 +190,7 @@ impl Exports {
         let mut tx = ReadTx::begin(&self.reader, account, &[]).await?;
         let held = held::held_about(&mut tx, &ids).await?;
         drop(tx);
-        let access = Access {
+        let access = event_store::Access {
             tenant: account.into(),
             actor: asker.actor.clone(),
             purpose: PURPOSE,
@@ -227,10 +246,8 @@ impl Exports {
 
     async fn reached(&self, head: i64) -> Result<(), ExportError> {
         let token = self.log.token(head);
-        let waited = self
-            .positions
-            .wait_for(MODELS, token, PROJECTED_WITHIN)
-            .await;
+        let all = followers();
+        let waited = self.positions.wait_for(&all, token, PROJECTED_WITHIN).await;
         match waited.map_err(ExportError::Positions)? {
             Waited::Reached => Ok(()),
             Waited::NotReached => Err(ExportError::Behind { position: head }),
@@ -247,7 +264,7 @@ impl Exports {
     ) -> Result<Vec<RecordedEvent>, ExportError> {
         let positions = self
             .index
-            .positions(ids)
+            .positions(ids, self.log.token(head))
             .await
             .map_err(ExportError::Index)?;
         let mut events = Vec::new();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{FromRef, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use chrono::SubsecRound as _;
 use commands::{Call, CommandError, Commands};
 use domain::SubjectId;
 use domain::data_subject::Access;
@@ -104,21 +105,9 @@ async fn make_link(
     officer: Officer,
     ApiPath(subject): ApiPath<SubjectId>,
 ) -> Result<Response, Problem> {
-    let (at, subjects) = (clock::now(), &app.commands.subjects);
     let account = officer.account.into();
-    let record = subjects.record(account, subject).await.map_err(refused)?;
-    let expires_at = match record.aggregate.access() {
-        // Asked for again, it is the same link.
-        Access::Fulfilled { expires_at } if expires_at > at => expires_at,
-        Access::NotRequested | Access::Requested { .. } | Access::Fulfilled { .. } => {
-            at + FETCHED_WITHIN
-        }
-    };
-    let link = ExportLink {
-        account,
-        subject,
-        expires_at,
-    };
+    // As precise as it stands in a link.
+    let at = clock::now().trunc_subsecs(3);
     let call = Call {
         account,
         actor: officer.actor(),
@@ -130,10 +119,19 @@ async fn make_link(
         if_match: None,
         causation_id: None,
     };
-    subjects
-        .fulfil_access(&call, subject, link.expires_at)
-        .await
-        .map_err(refused)?;
+    let subjects = &app.commands.subjects;
+    let expires_at = at + FETCHED_WITHIN;
+    let done = subjects.fulfil_access(&call, subject, expires_at).await;
+    done.map_err(refused)?;
+    let record = subjects.record(account, subject).await.map_err(refused)?;
+    let Access::Fulfilled { expires_at } = record.aggregate.access() else {
+        return Err(Problem::new(ProblemKind::Conflict).code("contended"));
+    };
+    let link = ExportLink {
+        account,
+        subject,
+        expires_at,
+    };
     let made = LinkMade {
         url: format!("/subject-exports/{}", link.sign(&app.links)),
         expires_at: link.expires_at,
@@ -187,6 +185,7 @@ async fn fetch_export(
     let asker = Asker {
         actor: "link".to_owned(),
         request: json!(request.correlation_id),
+        expires_at: Some(link.expires_at),
     };
     let export = app.exports.export(link.account, link.subject, &asker).await;
     let export = export.map_err(failed)?;
@@ -225,10 +224,12 @@ fn refused(error: CommandError) -> Problem {
     }
 }
 
-/// Of somebody who was erased, nothing is there.
+/// Of somebody who was erased, nothing is there, nor under a link that a later one has replaced.
 fn failed(error: ExportError) -> Problem {
     match error {
-        ExportError::NotFound | ExportError::Erased => ProblemKind::NotFound.into(),
+        ExportError::NotFound | ExportError::Erased | ExportError::OtherLink => {
+            ProblemKind::NotFound.into()
+        }
         error if error.is_transient() => Problem::new(ProblemKind::Unavailable).internal(error),
         error => Problem::new(ProblemKind::Internal).internal(error),
     }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use domain::AccountId;
-use event_store::EventLog;
 use event_store::seal::{Anchor, KeyChain, Note, Tombstone};
 use event_store::vault::{
     KeyProvider, LocalKeyFile, ProviderError, SubjectEvents, SubjectKey, Vault,
 };
+use event_store::{EventLog, Log as _};
 use projections::subject_list::SubjectRow;
 use projections::{ReadTx, held};
 use serde_json::Value;
@@ -80,14 +80,24 @@ impl Verification {
         {
             bail!("it is about somebody else");
         }
-        let held: BTreeSet<i64> = self.index.positions(ids).await?.into_iter().collect();
-        let certified = certificate.positions.into_iter().collect();
-        // What was on its way when the keys were destroyed was sealed under them, and opens no more either.
-        let unnamed: Vec<&i64> = held.difference(&certified).collect();
-        Ok(match &*unnamed {
-            [] => "signed, and names every position".to_owned(),
-            unnamed => format!("signed; it does not name {unnamed:?}, which came in meanwhile"),
-        })
+        if certificate.log != self.log.incarnation() {
+            bail!("it is about another log");
+        }
+        let held: BTreeSet<i64> = self.positions(ids).await?.into_iter().collect();
+        let unnamed: Vec<&i64> = held
+            .iter()
+            .filter(|position| !certificate.positions.contains(position))
+            .collect();
+        if !unnamed.is_empty() {
+            bail!("it does not name {unnamed:?}, which held their data, too");
+        }
+        Ok("signed, and names every position".to_owned())
+    }
+
+    /// Where their data stands, by an index that is complete.
+    async fn positions(&self, ids: &[Uuid]) -> Result<Vec<i64>> {
+        let (head, _) = self.log.head().await?;
+        Ok(self.index.positions(ids, self.log.token(head)).await?)
     }
 
     async fn tombstones(&self, ids: &[Uuid]) -> Result<String> {
@@ -95,7 +105,8 @@ impl Verification {
         for id in ids {
             let note = self.anchor.tombstone(*id).await?;
             let tombstone: Tombstone = note.text().parse()?;
-            if !chain.has_signed(&note) || tombstone.subject != *id {
+            let named = (tombstone.tenant, tombstone.subject);
+            if !chain.has_signed(&note) || named != (self.account.into(), *id) {
                 bail!("what is noted about {id} is not signed by a key that it knows");
             }
         }
@@ -132,7 +143,7 @@ impl Verification {
     }
 
     async fn events(&self, ids: &[Uuid]) -> Result<String> {
-        let positions = self.index.positions(ids).await?;
+        let positions = self.positions(ids).await?;
         for some in positions.chunks(READ_MAX) {
             for event in self.log.read_at(some).await? {
                 let mut payload = event.payload_value()?;

@@ -188,3 +188,26 @@ async fn a_position_that_was_never_given_out_begins_no_stream() {
         .await;
     assert!(matches!(other.err(), Some(StreamError::OtherLog)));
 }
+
+#[tokio::test]
+async fn what_a_person_asked_for_is_no_subscribers_business() {
+    let world = World::new().await;
+    let account = account();
+    world.register_site(account, "A").await;
+    let registered = domain::data_subject::DataSubjectEvent::Registered {
+        at: platform::clock::now(),
+    };
+    let stream = ("data_subject", uuid::Uuid::now_v7());
+    world
+        .append(account, stream, 1, std::slice::from_ref(&registered))
+        .await;
+    let tail = Tail::of(&world);
+    let mut events = subscribe(&world, account, Some(0)).await;
+    assert_eq!(next(&mut events).await.position.position, 1);
+    // One by one as they come, and read as missed.
+    let stream = ("data_subject", uuid::Uuid::now_v7());
+    world.append(account, stream, 1, &[registered]).await;
+    world.register_site(account, "B").await;
+    assert_eq!(next(&mut events).await.position.position, 4);
+    tail.stop().await;
+}
