@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use event_store::Role;
 use event_store::seal::{Anchor, Due, Sealer};
+use event_store::vault::{SubjectEvents, VaultError};
+use event_store::{EventLog, Log as _, Role, connect};
 use proofline::app::{App, Part};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -655,4 +656,57 @@ async fn keys_that_are_put_back_from_before_an_erasure_bring_nobody_back() {
         said.contains("it is not the anchor, or was emptied"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn after_a_restore_it_is_found_anew_whose_data_stands_where() {
+    let office = Office::open().await;
+    office.order("Anna", 1).await;
+    let record = office.record_of("Anna").await;
+    let id: uuid::Uuid = record.rsplit_once('/').unwrap().1.parse().unwrap();
+    office.it.catch_up().await;
+    let world = office.it.world;
+    let key_file = world.key_file();
+    let reindex = async || {
+        let keys = [
+            "--key-file",
+            key_file.to_str().unwrap(),
+            "--keys-database-url",
+            &world.keys_url,
+        ];
+        replay(&world, &[&["reindex"], &keys[..]].concat())
+            .await
+            .unwrap()
+    };
+    assert!(reindex().await.contains("stays"));
+    let moved = "update es.log set system_identifier = system_identifier + 1";
+    sqlx::query(moved)
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
+    let log = EventLog::open(world.pool(Role::Projector)).await.unwrap();
+    let (head, _) = log.head().await.unwrap();
+    let index = SubjectEvents::new(connect(&world.keys_url, Role::Vault, 2).unwrap());
+    let whole = log.token(head);
+    let stale = index.positions(&[id], whole).await;
+    assert!(
+        matches!(stale, Err(VaultError::IndexBehind { .. })),
+        "{stale:?}"
+    );
+    assert!(reindex().await.contains("begun anew"));
+
+    let connections = connections(&world);
+    let again = Served::on(world, connections).await;
+    let stop = CancellationToken::new();
+    let _stopped = stop.clone().drop_guard();
+    drop(again.projections.spawn_all(&stop));
+    let deadline = Instant::now() + DEADLINE;
+    let positions = loop {
+        match index.positions(&[id], whole).await {
+            Ok(positions) => break positions,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(positions.len(), 1);
 }

@@ -59,6 +59,17 @@ impl SubjectEvents {
         }
     }
 
+    /// Empties an index that was made from another incarnation of the log, so that it is made anew. Answers whether it was.
+    pub async fn begin_anew(&self, incarnation: Uuid) -> Result<bool, VaultError> {
+        sqlx::query_scalar!(
+            r#"select keys.begin_subject_events($1) as "begun!""#,
+            incarnation
+        )
+        .fetch_one(&self.keys)
+        .await
+        .map_err(VaultError::StoreKey)
+    }
+
     /// Takes the index over under an epoch, which no earlier worker passes from then on.
     pub async fn claim(&self, incarnation: Uuid, epoch: i64) -> Result<Claim, VaultError> {
         let row = sqlx::query!(

@@ -12,7 +12,7 @@ pub use self::copy::CopyRows;
 pub use self::ledger::Ledger;
 pub use self::postgres::{PgProjector, PgSink};
 pub use self::redis::{CounterProjector, RedisSink};
-pub use self::subject_events::SubjectEventsSink;
+pub use self::subject_events::{SubjectEventsSink, begin_subject_events_anew};
 
 pub(crate) use self::clickhouse::table;
 pub(crate) use self::postgres::{column, schema};

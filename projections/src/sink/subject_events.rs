@@ -2,9 +2,11 @@ use std::sync::Arc;
 
 use event_store::vault::{Claim, SubjectEvents};
 use event_store::{ProjectionStatus, RecordedEvent, Repair};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::ledger::Ledger;
+use crate::projection::Projection;
 use crate::runtime::{Batch, Sink, SinkError, Standing};
 
 /// Which events hold whose data: rows and checkpoint in the key database, mirrored in `es.projections`. Keyed by person,
@@ -24,6 +26,30 @@ impl SubjectEventsSink {
             incarnation,
         }
     }
+}
+
+/// Begins the index anew where it was made from another incarnation of the log than this one, as after a restore: nothing of it
+/// is of use then. Answers whether it was. `projector` connects as [`event_store::Role::Projector`].
+pub async fn begin_subject_events_anew(
+    projector: &PgPool,
+    index: &SubjectEvents,
+    incarnation: Uuid,
+) -> Result<bool, SinkError> {
+    let begun = index.begin_anew(incarnation).await;
+    let begun = begun.map_err(SinkError::Index)?;
+    for forget in [
+        "delete from es.parked_keys k using es.projections p
+         where k.name = p.name and k.version = p.version and p.name = $1 and p.incarnation <> $2",
+        "delete from es.projections where name = $1 and incarnation <> $2",
+    ] {
+        sqlx::query(forget)
+            .bind(Projection::SubjectEvents.name())
+            .bind(incarnation)
+            .execute(projector)
+            .await
+            .map_err(SinkError::Begin)?;
+    }
+    Ok(begun)
 }
 
 impl Sink<Arc<RecordedEvent>> for SubjectEventsSink {

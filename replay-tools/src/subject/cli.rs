@@ -12,8 +12,10 @@ use domain::data_subject::{Access, Consent, Erasure};
 use domain::{AccountId, ActivityId, CaseReference, Email, SubjectId};
 use event_store::vault::SubjectEvents;
 use event_store::{
-    AccessLog, EventLog, Role, Store, Streams, TelemetryLane, TelemetryLog, connect, connect_lane,
+    AccessLog, EventLog, Log as _, Role, Store, Streams, TelemetryLane, TelemetryLog, connect,
+    connect_lane,
 };
+use projections::sink::begin_subject_events_anew;
 use projections::subject_list::{self, SubjectRow};
 use projections::{Positions, Progress, Projection, ReadTx};
 use serde_json::json;
@@ -82,6 +84,8 @@ pub(crate) enum SubjectCommand {
     Release(SubjectArgs),
     /// Show the certificate of the person's erasure
     Certificate(SubjectArgs),
+    /// Make the index of whose data stands where anew, after the log was restored
+    Reindex(KeyArgs),
     /// Look everywhere whether a person who was erased is gone
     VerifyErasure {
         #[command(flatten)]
@@ -183,6 +187,18 @@ pub(crate) async fn run(
             let record = office.record(subject).await?;
             let certificate = record.certificate.context("there is no certificate yet")?;
             write!(out, "{certificate}")?;
+            Ok(())
+        }
+        SubjectCommand::Reindex(keys) => {
+            let projector = connect(database_url, Role::Projector, CONNECTIONS)?;
+            let log = EventLog::open(projector.clone()).await?;
+            let index = SubjectEvents::new(keys.open(database_url, data_dir).await?.pool);
+            let incarnation = log.incarnation();
+            if begin_subject_events_anew(&projector, &index, incarnation).await? {
+                writeln!(out, "begun anew: restart the projectors, which do the rest")?;
+            } else {
+                writeln!(out, "the index is of this log, and stays")?;
+            }
             Ok(())
         }
         SubjectCommand::VerifyErasure { args, anchor } => {
