@@ -28,7 +28,7 @@ pub mod vault;
 
 pub use access_log::{Access, AccessLog, AccessLogError, NotedAccess};
 pub use append::{Append, AppendError, Appended, Excluded, NewEvent, Origin, Tag, TagKey};
-pub use audit_tx::AuditTx;
+pub use audit_tx::{About, AuditFilter, AuditTx, Stretch};
 pub use bucket::{BUCKETS, Bucket, SHARDS, Shard};
 pub use checkpoint::{CheckpointError, Checkpoints, ProjectionStatus};
 pub use cqrs::{AggregateStore, Loaded, Scope, encode};

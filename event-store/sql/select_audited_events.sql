@@ -1,0 +1,9 @@
+select position, tenant_id, aggregate_type, aggregate_id, sequence, bucket, event_id, event_type, event_version,
+       recorded_at, command_id, correlation_id, causation_id, actor, payload as "payload: _", metadata as "metadata: _"
+from es.events
+where position >= $1 and position < $2
+  and ($4::text is null or actor = $4)
+  and ($5::text is null or event_type = $5)
+  and ($6::text is null or aggregate_type = $6)
+order by position desc
+limit $3
