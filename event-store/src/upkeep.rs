@@ -1,5 +1,5 @@
 //! What a writing process looks after beside appending: partitions ahead of both logs' heads, ids of telemetry that are
-//! too old to come again, and erasures that were cut short.
+//! too old to come again, accesses that were noted long ago, and erasures that were cut short.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -9,10 +9,12 @@ use sqlx::PgPool;
 use crate::vault::{Vault, VaultError};
 
 const EVERY: Duration = Duration::from_secs(60);
-/// Ids forgotten in one transaction.
+/// Ids or accesses forgotten in one transaction.
 const PRUNED_BATCH_MAX: i32 = 5_000;
 /// Batches of one round, so that a backlog does not keep the round from ending.
 const PRUNED_BATCHES_MAX: usize = 200;
+/// Seven years.
+const ACCESSES_KEPT_DAYS: u16 = 2_557;
 /// Beyond this part of the last partition somebody has to look: making the next one has failed for long.
 const FILLED_ALERT: f64 = 0.8;
 
@@ -23,6 +25,8 @@ pub enum UpkeepError {
     EnsurePartitions(#[source] sqlx::Error),
     #[error("could not forget old telemetry ids")]
     PruneIds(#[source] sqlx::Error),
+    #[error("could not forget accesses that were noted long ago")]
+    ForgetAccesses(#[source] sqlx::Error),
     #[error("could not finish erasures")]
     FinishErasures(#[source] VaultError),
 }
@@ -32,12 +36,25 @@ pub enum UpkeepError {
 pub struct Upkeep {
     pool: PgPool,
     vault: Vault,
+    accesses_kept_days: u16,
 }
 
 impl Upkeep {
     /// `pool` connects as [`crate::Role::Writer`].
     pub fn new(pool: PgPool, vault: Vault) -> Self {
-        Self { pool, vault }
+        Self {
+            pool,
+            vault,
+            accesses_kept_days: ACCESSES_KEPT_DAYS,
+        }
+    }
+
+    /// For so many days it stays known who opened personal data; the database insists on a year.
+    pub fn keeping_accesses(self, days: u16) -> Self {
+        Self {
+            accesses_kept_days: days,
+            ..self
+        }
     }
 
     /// Now, and then every minute.
@@ -46,6 +63,7 @@ impl Upkeep {
             let failed = [
                 self.ensure_partitions().await.err(),
                 self.prune_ids().await.err(),
+                self.forget_accesses().await.err(),
                 self.finish_erasures().await.err(),
             ];
             for error in failed.into_iter().flatten() {
@@ -89,6 +107,30 @@ impl Upkeep {
     async fn finish_erasures(&self) -> Result<(), UpkeepError> {
         let finished = self.vault.finish_erasures().await;
         finished.map_err(UpkeepError::FinishErasures)
+    }
+
+    /// Answers how many accesses were forgotten.
+    pub async fn forget_accesses(&self) -> Result<u64, UpkeepError> {
+        let mut forgotten = 0;
+        for _ in 0..PRUNED_BATCHES_MAX {
+            let batch = sqlx::query_scalar!(
+                r#"select es.forget_accesses($1, $2) as "forgotten!""#,
+                i32::from(self.accesses_kept_days),
+                PRUNED_BATCH_MAX
+            )
+            .fetch_one(&self.pool)
+            .await
+            .map_err(UpkeepError::ForgetAccesses)?;
+            forgotten += u64::from(batch.cast_unsigned());
+            if batch < PRUNED_BATCH_MAX {
+                break;
+            }
+        }
+        if forgotten > 0 {
+            let days = self.accesses_kept_days;
+            tracing::info!(forgotten, days, "forgot accesses that were noted long ago");
+        }
+        Ok(forgotten)
     }
 
     /// Answers how many ids were forgotten.

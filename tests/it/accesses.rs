@@ -1,6 +1,6 @@
 //! Who opened personal data is noted, shown to the account alone, and there to stay.
 
-use event_store::{Access, AccessLog, AuditTx, NotedAccess, Role};
+use event_store::{Access, AccessLog, AuditTx, NotedAccess, Role, Upkeep};
 use serde_json::json;
 use sqlx::Executor as _;
 use tests::World;
@@ -114,4 +114,58 @@ async fn the_compliance_role_reads_what_it_needs_and_nothing_else() {
         .collect();
     readable.sort_unstable();
     assert_eq!(readable, ["access_log", "events", "log"]);
+}
+
+#[tokio::test]
+async fn accesses_are_forgotten_when_their_time_is_over_and_never_within_a_year() {
+    let world = World::new().await;
+    let log = AccessLog::new(world.pool(Role::Writer));
+    log.note(&access(1)).await.unwrap();
+    for (subject, days) in [(2, 366), (3, 2_556), (4, 2_558)] {
+        sqlx::query(
+            "insert into es.access_log (tenant_id, accessed_at, actor, purpose, subject_ids, what)
+             values ($1, clock_timestamp() - make_interval(days => $2), 'x', 'x', array[$3], '{}')",
+        )
+        .bind(TENANT)
+        .bind(days)
+        .bind(Uuid::from_u128(subject))
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
+    }
+    let kept = async || {
+        let read = read(&world, TENANT, None, 9).await;
+        let mut kept: Vec<_> = read
+            .iter()
+            .map(|noted| noted.subjects[0].as_u128())
+            .collect();
+        kept.sort_unstable();
+        kept
+    };
+    let upkeep = Upkeep::new(world.pool(Role::Writer), world.vault());
+    assert_eq!(upkeep.forget_accesses().await.unwrap(), 1);
+    assert_eq!(kept().await, [1, 2, 3]);
+    assert!(
+        upkeep
+            .clone()
+            .keeping_accesses(364)
+            .forget_accesses()
+            .await
+            .is_err()
+    );
+    assert_eq!(kept().await, [1, 2, 3]);
+    assert_eq!(
+        upkeep
+            .keeping_accesses(365)
+            .forget_accesses()
+            .await
+            .unwrap(),
+        2
+    );
+    assert_eq!(kept().await, [1]);
+    // Whoever goes around the function is refused by the table.
+    let refused = (&mut world.owner().await)
+        .execute("delete from es.access_log")
+        .await;
+    assert_eq!(code(&refused.unwrap_err()), "ES900");
 }
