@@ -60,4 +60,4 @@ pub use crate::text::{
     AccountName, CaseReference, ConsentEvidence, ConsentText, ExternalId, InvalidReference, Label,
     NotificationName, ProductTitle, SiteName, TextError,
 };
-pub use crate::words::Fact;
+pub use crate::words::{ChangedFact, Fact, changed_facts};

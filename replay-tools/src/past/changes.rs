@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use domain::Fact;
 use serde_json::{Map, Value};
 
 use super::mask::{is_envelope, mask_member};
@@ -54,31 +53,6 @@ fn compare(path: &str, name: &str, before: &Value, after: &Value, found: &mut Ve
 /// An envelope is one field.
 fn fields(value: &Value) -> Option<&Map<String, Value>> {
     value.as_object().filter(|members| !is_envelope(members))
-}
-
-/// A fact that differs; `None` where it was not so.
-#[derive(Debug, PartialEq)]
-pub(super) struct ChangedFact<'a> {
-    pub(super) name: &'a str,
-    pub(super) before: Option<&'a str>,
-    pub(super) after: Option<&'a str>,
-}
-
-/// In the order of the facts before; what is new comes after.
-pub(super) fn changed_facts<'a>(before: &'a [Fact], after: &'a [Fact]) -> Vec<ChangedFact<'a>> {
-    let value = |facts: &'a [Fact], name: &str| {
-        let fact = facts.iter().find(|fact| fact.name == name);
-        fact.map(|fact| &*fact.value)
-    };
-    let new = after
-        .iter()
-        .filter(|fact| value(before, &fact.name).is_none());
-    let all = before.iter().chain(new).map(|fact| ChangedFact {
-        name: &fact.name,
-        before: value(before, &fact.name),
-        after: value(after, &fact.name),
-    });
-    all.filter(|fact| fact.before != fact.after).collect()
 }
 
 #[cfg(test)]

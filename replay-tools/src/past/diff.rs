@@ -4,9 +4,10 @@ use std::io::Write;
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use domain::changed_facts;
 use serde_json::{Value, json};
 
-use super::changes::{changed_facts, changes};
+use super::changes::changes;
 use super::moment::{Moment, resolve};
 use super::stream::{Folded, Target};
 
@@ -54,8 +55,7 @@ pub(crate) async fn run(
         "{aggregate} {id}, from version {} at position {from} to version {} at position {to}",
         before.version, after.version
     )?;
-    let (before, after) = (before.state.facts(), after.state.facts());
-    let changed = changed_facts(&before, &after);
+    let changed = changed_facts(before.state.facts(), after.state.facts());
     let width = changed.iter().map(|fact| fact.name.len()).max();
     let width = width.unwrap_or(0);
     for fact in &changed {
@@ -63,8 +63,8 @@ pub(crate) async fn run(
             out,
             "    {:<width$}  {} -> {}",
             fact.name,
-            fact.before.unwrap_or(NOTHING),
-            fact.after.unwrap_or(NOTHING)
+            fact.before.as_deref().unwrap_or(NOTHING),
+            fact.after.as_deref().unwrap_or(NOTHING)
         )?;
     }
     if changed.is_empty() {
