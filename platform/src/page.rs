@@ -88,14 +88,22 @@ impl PageQuery {
         has_more: bool,
         key: impl FnOnce(&T) -> K,
     ) -> Result<Page<T>, Problem> {
-        let next_cursor = match rows.last() {
-            Some(last) if has_more => Some(Cursor::encode(&key(last))?),
-            _ => None,
-        };
+        let next = rows.last().filter(|_| has_more).map(key);
+        let page = self.page_before(rows, next)?;
+        Ok(Page { has_more, ..page })
+    }
+
+    /// The same, from rows whose query knows where to go on, be it after the last of them or not.
+    pub fn page_before<T, K: Serialize>(
+        &self,
+        rows: Vec<T>,
+        next: Option<K>,
+    ) -> Result<Page<T>, Problem> {
+        let next_cursor = next.as_ref().map(Cursor::encode).transpose()?;
         let next_link = next_cursor.as_deref().map(|cursor| self.link(cursor));
         Ok(Page {
             data: rows,
-            has_more,
+            has_more: next_cursor.is_some(),
             next_cursor,
             next_link,
         })

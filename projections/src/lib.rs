@@ -11,6 +11,7 @@
 //! - **Invariant:** no read model holds personal data in the clear; the proof feed keeps the log's sealed envelopes.
 
 mod accounts;
+pub mod audit;
 mod decode;
 mod drivers;
 pub mod event_stream;

@@ -43,6 +43,8 @@ pub struct Config {
     pub projector: PgPool,
     /// As [`event_store::Role::Reader`].
     pub reader: PgPool,
+    /// As [`event_store::Role::Compliance`].
+    pub compliance: PgPool,
     /// On the key database, as [`event_store::Role::Vault`].
     pub keys: PgPool,
     pub vault: Vault,
@@ -110,6 +112,7 @@ impl Projections {
         let served = Served::new(config.reader.clone());
         let reads = Reads {
             reader: config.reader,
+            compliance: config.compliance,
             vault: config.vault,
             accounts: Accounts::new(streams),
             counters: CounterReads {

@@ -5,16 +5,17 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use domain::account::ApiKey;
 use domain::{AccountId, ApiKeyId, EmbedKey, SiteId};
-use event_store::Token;
 use event_store::vault::Vault;
+use event_store::{NotedAccess, Token};
 use sqlx::PgPool;
 
 use crate::accounts::Accounts;
+use crate::audit::{self, AuditError, AuditPage, AuditQuery};
 use crate::event_stream::EventStream;
 use crate::positions::{PositionError, Positions, Waited};
 use crate::projection::Projection;
 use crate::proof_feed::{self, Feed};
-use crate::read::{AsOf, ReadError, ReadTx};
+use crate::read::{AsOf, Page, ReadError, ReadTx};
 use crate::served::Served;
 use crate::telemetry_counters::{CounterReads, Counters};
 use crate::telemetry_facts::{self, Analytics, Interval};
@@ -26,6 +27,7 @@ use crate::telemetry_facts::{self, Analytics, Interval};
 #[derive(Clone)]
 pub struct Reads {
     pub(crate) reader: PgPool,
+    pub(crate) compliance: PgPool,
     pub(crate) vault: Vault,
     pub(crate) accounts: Accounts,
     pub(crate) counters: CounterReads,
@@ -90,6 +92,26 @@ impl Reads {
         )
         .await?;
         Ok(AsOf { value, position })
+    }
+
+    /// A page of what happened in the account.
+    pub async fn audit(
+        &self,
+        account: AccountId,
+        query: &AuditQuery,
+    ) -> Result<AsOf<AuditPage>, AuditError> {
+        audit::page(&self.compliance, account, query).await
+    }
+
+    /// Who opened the account's personal data since a time, newest first; `before` is the id of the last one known.
+    pub async fn accesses(
+        &self,
+        account: AccountId,
+        since: Option<DateTime<Utc>>,
+        before: Option<i64>,
+        limit: u16,
+    ) -> Result<AsOf<Page<NotedAccess>>, AuditError> {
+        audit::accesses(&self.compliance, account, since, before, limit).await
     }
 
     /// The account's API key, while it is valid; a revocation counts within two seconds.

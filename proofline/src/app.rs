@@ -13,7 +13,7 @@ use event_store::vault::{SubjectEvents, Vault};
 use event_store::{AccessLog, EventLog, LogName, Role, connect};
 use platform::serve::{self, Ops};
 use projections::{ProjectionState, Projections, Reads, Wake};
-use read_api::{ReadConfig, ReadState};
+use read_api::ReadState;
 use replay_tools::subject::{ExportState, Exports};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -28,6 +28,8 @@ use crate::write_side;
 
 const PROJECTOR_CONNECTIONS: u32 = 12;
 const READER_CONNECTIONS: u32 = 10;
+/// People look back now and then.
+const COMPLIANCE_CONNECTIONS: u32 = 3;
 const KEY_CONNECTIONS: u32 = 2;
 /// Somebody asks now and then.
 const EXPORT_CONNECTIONS: u32 = 1;
@@ -69,7 +71,7 @@ impl App {
         };
         let chores = match &commands {
             Some(commands) => Some(Arc::new(
-                Chores::open(connections, vault.clone(), commands).await?,
+                Chores::open(connections, tuning, vault.clone(), commands).await?,
             )),
             None => None,
         };
@@ -97,7 +99,7 @@ impl App {
             let reads = projections.reads();
             let keys = read_api::ApiKeys::new(reads.clone(), secrets.api_keys.clone());
             let impressions = secrets.impressions.clone();
-            let state = ReadState::new(reads, Arc::new(keys), impressions, ReadConfig::default());
+            let state = ReadState::new(reads, Arc::new(keys), impressions, tuning.read());
             routes = routes.merge(read_api::router(state));
         }
         if let (Some(commands), Some(projections)) = (&commands, &projections) {
@@ -221,6 +223,7 @@ async fn open_projections(connections: &Connections, vault: Vault) -> Result<Pro
     let config = projections::Config {
         projector: connect(url, Role::Projector, PROJECTOR_CONNECTIONS).context("DATABASE_URL")?,
         reader: connect(url, Role::Reader, READER_CONNECTIONS)?,
+        compliance: connect(url, Role::Compliance, COMPLIANCE_CONNECTIONS)?,
         keys: connect(&connections.keys_url()?, Role::Vault, KEY_CONNECTIONS)
             .context("KEYS_DATABASE_URL")?,
         vault,

@@ -12,13 +12,13 @@ use projections::{Positions, Progress};
 use read_api::ReadConfig;
 use replay_tools::subject::{Erasures, Outside};
 
-use crate::config::Connections;
+use crate::config::{Connections, Tuning};
 
 const UPKEEP_CONNECTIONS: u32 = 1;
 const SEALER_CONNECTIONS: u32 = 2;
 const ERASURE_CONNECTIONS: u32 = 2;
 
-/// Room in the logs, erasures, and seals. Any number of processes may.
+/// Room in the logs, accesses that were noted long ago, erasures, and seals. Any number of processes may.
 pub struct Chores {
     upkeep: Upkeep,
     sealer: Arc<Sealer>,
@@ -42,6 +42,7 @@ pub(crate) async fn erase_those_who_came_back(
 impl Chores {
     pub(crate) async fn open(
         connections: &Connections,
+        tuning: &Tuning,
         vault: Vault,
         commands: &Commands,
     ) -> Result<Self> {
@@ -74,7 +75,7 @@ impl Chores {
             settled_after: FORGOTTEN_WITHIN,
         };
         Ok(Self {
-            upkeep: Upkeep::new(upkeep, vault),
+            upkeep: Upkeep::new(upkeep, vault).keeping_accesses(tuning.audit_retention_days),
             sealer,
             erasures,
         })

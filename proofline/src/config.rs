@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use chrono::TimeDelta;
 use engines::Urls;
 use platform::rate_limit::Quota;
+use read_api::ReadConfig;
 use reqwest::Url;
 use uuid::Uuid;
 use write_api::WriteConfig;
@@ -162,6 +164,15 @@ pub struct Tuning {
         default_value_t = 200
     )]
     pub collect_requests_per_second: u32,
+    /// How many days back the audit of an account goes, and for how long it is kept who opened personal data; at least a
+    /// year. Events themselves are kept for ever.
+    #[arg(
+        long,
+        env = "PROOFLINE_AUDIT_RETENTION_DAYS",
+        default_value_t = 2_557,
+        value_parser = clap::value_parser!(u16).range(365..)
+    )]
+    pub audit_retention_days: u16,
 }
 
 impl Tuning {
@@ -174,6 +185,13 @@ impl Tuning {
             collect_events_per_site: quota(self.collect_events_per_second),
             collect_requests_per_network: quota(self.collect_requests_per_second),
             ..WriteConfig::default()
+        }
+    }
+
+    pub fn read(&self) -> ReadConfig {
+        ReadConfig {
+            audit_retention: TimeDelta::days(self.audit_retention_days.into()),
+            ..ReadConfig::default()
         }
     }
 }

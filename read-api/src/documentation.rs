@@ -12,6 +12,7 @@ use crate::stream::{self, LastEventId};
 #[derive(OpenApi)]
 #[openapi(tags(
     (name = "Analytics", description = "What visitors saw and did, over time and right now."),
+    (name = "Audit", description = "Who did what, when and why, and who opened personal data. For keys with the scope `compliance`."),
     (name = "Embed", description = "What a shop's pages show. Public: a site is named by its embed key."),
     (name = "Events", description = "What happens in an account, as it happens."),
 ))]

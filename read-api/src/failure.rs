@@ -2,6 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use platform::problem::{Problem, ProblemKind};
+use projections::audit::AuditError;
 use projections::{ReadError, StreamError};
 
 /// Why a handler failed: a problem already, or a read's error, which becomes one.
@@ -43,6 +44,12 @@ impl From<ReadError> for Failure {
             }
         };
         Self(problem.internal(error))
+    }
+}
+
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Self {
+        Self(Problem::new(ProblemKind::Unavailable).internal(error))
     }
 }
 

@@ -5,13 +5,15 @@
 //! (that is `projections`), nor any command. Business routes only: `platform::serve::finish` adds what both APIs have in
 //! common.
 //!
-//! - A merchant's read is authenticated by [`platform::auth::Reader`]; a shop page names its site by its embed key.
+//! - A merchant's read is authenticated by [`platform::auth::Reader`], that of who audits an account by
+//!   [`platform::auth::Officer`]; a shop page names its site by its embed key.
 //! - What belongs to another account looks exactly like what was never there.
 //! - **Every** answer of a read says at which position it stands, and a read waits for the position that it is asked for.
 //! - **No** name, city, token or address reaches a log line or a metric's label.
 
 mod analytics;
 mod answer;
+mod audit;
 mod authenticator;
 mod counters;
 mod counts;
@@ -51,7 +53,8 @@ fn routes() -> OpenApiRouter<ReadState> {
         .merge(analytics::routes())
         .merge(counters::routes())
         .merge(feed::routes())
-        .merge(stream::routes());
+        .merge(stream::routes())
+        .merge(audit::routes());
     documentation::add_answer_headers(routes.get_openapi_mut());
     routes
 }

@@ -19,6 +19,8 @@ pub(crate) enum List {
     Notifications(SiteId),
     Integrations(SiteId),
     Subjects { open: bool },
+    Audit,
+    Accesses,
 }
 
 impl List {

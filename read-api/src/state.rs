@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRef;
+use chrono::TimeDelta;
 use domain::SiteId;
 use platform::auth::{Authenticate, Caller, Reader};
 use platform::rate_limit::{Quota, RateLimit};
@@ -45,6 +46,8 @@ pub struct ReadConfig {
     pub streams_per_account: usize,
     /// Between two signs of life on an event stream.
     pub stream_heartbeat: Duration,
+    /// How far back an account's audit goes.
+    pub audit_retention: TimeDelta,
 }
 
 pub(crate) struct Limits {
@@ -109,6 +112,7 @@ impl Default for ReadConfig {
             feed_requests_per_site: Quota::new(1_000, 10_000),
             streams_per_account: 50,
             stream_heartbeat: Duration::from_secs(15),
+            audit_retention: TimeDelta::days(2_557),
         }
     }
 }

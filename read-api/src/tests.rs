@@ -7,6 +7,8 @@ use super::routes;
 /// What the document must have, and what is public of it.
 const ROUTES: &[(&str, bool)] = &[
     ("/embed/v1/{embed_key}/feed", true),
+    ("/v1/audit", false),
+    ("/v1/audit/access", false),
     ("/v1/events/stream", false),
     ("/v1/sites", false),
     ("/v1/sites/{site_id}", false),

@@ -88,17 +88,30 @@ impl Served {
 
     /// A second account's key.
     pub(crate) async fn other_key(&self) -> String {
+        self.other_account().await.key
+    }
+
+    /// A key of a second account's compliance officer.
+    pub(crate) async fn other_officers_key(&self) -> String {
+        let other = self.other_account().await.account;
+        self.issued(other.into(), "compliance").await
+    }
+
+    async fn other_account(&self) -> account::Opened {
         let secrets = Secrets::open(&self.world.key_file()).unwrap();
         account::open(&self.commands, &secrets.api_keys, "Other")
             .await
             .unwrap()
-            .key
     }
 
     /// A key of this account that may only do what the scope says.
     pub(crate) async fn key_with(&self, scope: &str) -> String {
+        self.issued(self.account, scope).await
+    }
+
+    async fn issued(&self, account: Uuid, scope: &str) -> String {
         let command = account::AccountCommand::IssueKey {
-            account: self.account,
+            account,
             label: scope.to_owned(),
             scopes: vec![scope.to_owned()],
         };
@@ -341,5 +354,6 @@ pub(crate) fn tuning() -> Tuning {
         trusted_proxies: 0,
         collect_events_per_second: 1_000_000,
         collect_requests_per_second: 1_000_000,
+        audit_retention_days: 2_557,
     }
 }

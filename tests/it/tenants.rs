@@ -8,7 +8,13 @@ use uuid::Uuid;
 use crate::served::{Served, Shop, answered};
 
 /// Routes without a tenant's id in their path, and those that anybody may call.
-const WITHOUT_TENANT: &[&str] = &["/v1/sites", "/v1/events/stream", "/collect"];
+const WITHOUT_TENANT: &[&str] = &[
+    "/v1/sites",
+    "/v1/audit",
+    "/v1/audit/access",
+    "/v1/events/stream",
+    "/collect",
+];
 const PUBLIC: &[&str] = &["/hooks/{integration_id}", "/embed/v1/{embed_key}/feed"];
 
 #[tokio::test]

@@ -6,10 +6,10 @@ use projections::telemetry_facts;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::query::{keep, time};
+
 const HOURS_SPAN_MAX: TimeDelta = TimeDelta::days(31);
 const DAYS_SPAN_MAX: TimeDelta = TimeDelta::days(400);
-/// From 1970 to 2100, which ClickHouse's `DateTime` holds with room to spare.
-const SECONDS: std::ops::Range<i64> = 0..4_102_444_800;
 
 /// As it stands in the query string.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -160,25 +160,6 @@ impl From<Interval> for telemetry_facts::Interval {
             Interval::Day => Self::Day,
         }
     }
-}
-
-fn keep<T>(errors: &mut Vec<FieldError>, parsed: Result<T, FieldError>) -> Option<T> {
-    parsed.map_err(|error| errors.push(error)).ok()
-}
-
-fn time(parameter: &'static str, text: Option<&str>) -> Result<Option<DateTime<Utc>>, FieldError> {
-    let Some(text) = text else {
-        return Ok(None);
-    };
-    let Ok(time) = DateTime::parse_from_rfc3339(text) else {
-        let detail = "expected a time such as 2026-11-21T06:00:00Z (RFC 3339; write `+` as `%2B`)";
-        return Err(FieldError::parameter(parameter, "invalid_value", detail));
-    };
-    if !SECONDS.contains(&time.timestamp()) {
-        let detail = "expected a time from 1970 to 2099";
-        return Err(FieldError::parameter(parameter, "out_of_range", detail));
-    }
-    Ok(Some(time.to_utc()))
 }
 
 fn inverted() -> FieldError {

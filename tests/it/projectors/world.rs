@@ -111,6 +111,7 @@ async fn open(world: &tests::World, redis_url: &str) -> Projections {
     let config = Config {
         projector: event_store::connect(&world.database_url, Role::Projector, 12).unwrap(),
         reader: world.pool(Role::Reader),
+        compliance: world.pool(Role::Compliance),
         keys: event_store::connect(&world.keys_url, Role::Vault, 4).unwrap(),
         vault: world.vault(),
         redis_url: redis_url.to_owned(),
