@@ -1,7 +1,7 @@
 //! Who calls, when, and under which key.
 
 use chrono::{DateTime, Utc};
-use domain::AccountId;
+use domain::{AccountId, CaseReference};
 use event_store::Origin;
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;
@@ -27,6 +27,8 @@ pub struct Call {
     pub if_match: Option<i64>,
     /// The event that made a process issue the command. `None` for what begins outside.
     pub causation_id: Option<Uuid>,
+    /// Why, as a reference into somebody's files, for whoever looks back.
+    pub reason: Option<CaseReference>,
 }
 
 /// The event that a process acts on.
@@ -90,6 +92,7 @@ impl Call {
             key: Some(ClientKey::new(&cause.event_id, &key, &[])),
             if_match: None,
             causation_id: Some(cause.event_id),
+            reason: None,
         }
     }
 
@@ -108,6 +111,8 @@ impl Call {
             ("request_id", request_id.to_string()),
             ("source", self.source.to_owned()),
         ];
+        let reason = self.reason.as_ref();
+        metadata.extend(reason.map(|reason| ("reason", reason.to_string())));
         metadata.extend(traceparent().map(|traceparent| ("traceparent", traceparent)));
         Origin {
             command_id: self.key.map_or_else(Uuid::now_v7, |key| key.command_id),
@@ -141,6 +146,25 @@ fn traceparent() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_stands_with_the_event_where_one_was_given() {
+        let mut call = Call {
+            account: AccountId::from(Uuid::from_u128(1)),
+            actor: "test".to_owned(),
+            at: DateTime::UNIX_EPOCH,
+            correlation_id: Uuid::from_u128(2),
+            request_id: "r".to_owned(),
+            source: "test",
+            key: None,
+            if_match: None,
+            causation_id: None,
+            reason: None,
+        };
+        assert_eq!(call.origin().metadata.get("reason"), None);
+        call.reason = Some(CaseReference::parse("ticket:4711").unwrap());
+        assert_eq!(call.origin().metadata["reason"], "ticket:4711");
+    }
 
     #[test]
     fn a_key_has_one_command_and_each_request_its_hash() {

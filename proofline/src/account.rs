@@ -118,5 +118,6 @@ fn call(account: AccountId) -> Call {
         key: None,
         if_match: None,
         causation_id: None,
+        reason: None,
     }
 }

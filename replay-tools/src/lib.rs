@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use domain::CaseReference;
 
 use crate::audit::AuditCommand;
 use crate::dead_letters::DeadLettersCommand;
@@ -51,8 +52,13 @@ enum Command {
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Answer people who ask what is held about them, or to be erased
-    #[command(subcommand)]
-    Subject(SubjectCommand),
+    Subject {
+        /// Why, as a reference such as `ticket:4711`: kept for ever with what is done.
+        #[arg(long, global = true)]
+        reason: Option<CaseReference>,
+        #[command(subcommand)]
+        command: SubjectCommand,
+    },
     /// Show an aggregate as it was at a moment
     StateAt(past::StateAtArgs),
     /// Tell everything that happened to an aggregate
@@ -103,7 +109,9 @@ pub async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> Result<(
     match arguments.command {
         Command::Status { json } => status::run(&database_url, json, out).await,
         Command::Audit(command) => audit::run(&database_url, data_dir, command, out).await,
-        Command::Subject(command) => subject::run(&database_url, data_dir, command, out).await,
+        Command::Subject { reason, command } => {
+            subject::run(&database_url, data_dir, command, reason, out).await
+        }
         Command::StateAt(args) => past::state_at(&args, &database_url, out).await,
         Command::History(args) => past::history(&args, &database_url, out).await,
         Command::Diff(args) => past::diff(&args, &database_url, out).await,

@@ -40,6 +40,7 @@ fn call() -> Call {
         key: None,
         if_match: None,
         causation_id: None,
+        reason: None,
     }
 }
 

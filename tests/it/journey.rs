@@ -414,6 +414,7 @@ async fn a_revoked_key_opens_nothing() {
         key: None,
         if_match: None,
         causation_id: None,
+        reason: None,
     };
     there
         .accounts

@@ -2,17 +2,20 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use commands::{Call, ClientKey};
+use domain::{CaseReference, DomainError as _};
 use platform::auth::Caller;
 use platform::clock;
 use platform::json::{self, ApiJson};
-use platform::problem::Problem;
+use platform::problem::{FieldError, Problem, ProblemKind};
 use platform::request::{IdempotencyKey, IfMatch, RawBody};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 const SOURCE: &str = "http";
+pub(crate) const REASON: &str = "Proofline-Reason";
 
 /// A command with content: JSON of the shape `T`.
 pub(crate) struct CommandRequest<T> {
@@ -28,6 +31,8 @@ pub(crate) struct ActionRequest {
 /// What a repeated request has in common with the first one.
 struct Identity {
     key: Option<String>,
+    /// No part of what it is: a repeat may give another.
+    reason: Option<CaseReference>,
     method: String,
     path: String,
     body: Bytes,
@@ -58,10 +63,12 @@ impl Identity {
     async fn of<S: Send + Sync>(request: Request, state: &S) -> Result<(Self, Request), Problem> {
         let (mut parts, body) = request.into_parts();
         let IdempotencyKey(key) = IdempotencyKey::from_request_parts(&mut parts, state).await?;
+        let reason = reason(&parts.headers)?;
         let again: Parts = parts.clone();
         let RawBody(body) = RawBody::from_request(Request::from_parts(parts, body), state).await?;
         let identity = Self {
             key,
+            reason,
             method: again.method.as_str().to_owned(),
             path: again.uri.path().to_owned(),
             body: body.clone(),
@@ -86,7 +93,27 @@ impl Identity {
             // A version that no aggregate can have matches none.
             if_match: version.map(|version| i64::try_from(version).unwrap_or(i64::MAX)),
             causation_id: None,
+            reason: self.reason.clone(),
         }
+    }
+}
+
+fn reason(headers: &HeaderMap) -> Result<Option<CaseReference>, Problem> {
+    let mut values = headers.get_all(REASON).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let refused = |code, detail: String| {
+        let error = FieldError::parameter(REASON, code, detail);
+        Problem::new(ProblemKind::InvalidParameter).error(error)
+    };
+    if values.next().is_some() {
+        return Err(refused("repeated", "send the header once".to_owned()));
+    }
+    let text = value.to_str().unwrap_or_default();
+    match CaseReference::parse(text) {
+        Ok(reason) => Ok(Some(reason)),
+        Err(error) => Err(refused(error.code(), error.to_string())),
     }
 }
 

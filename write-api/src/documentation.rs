@@ -1,10 +1,13 @@
 //! What the OpenAPI document says of every operation alike: problems, and the headers of requests and answers.
 
+use domain::CaseReference;
 use platform::openapi::{SECURITY_SCHEME, add_header};
 use platform::problem_responses;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::{RefOr, Type};
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{ObjectBuilder, RefOr, Required, Type};
 use utoipa::{IntoParams, OpenApi};
+
+use crate::command_request::REASON;
 
 #[derive(OpenApi)]
 #[openapi(tags(
@@ -41,10 +44,10 @@ pub(crate) struct IfMatchHeader {
 
 problem_responses! {
     /// Of a command that makes what belongs to the account.
-    CreateProblems: MalformedJson UnreadableBody IdempotencyKeyInvalid Unauthenticated Forbidden Conflict BodyTooLarge
+    CreateProblems: MalformedJson UnreadableBody IdempotencyKeyInvalid InvalidParameter Unauthenticated Forbidden Conflict BodyTooLarge
         UnsupportedMediaType InvalidBody IdempotencyKeyReused Internal Unavailable RequestTimeout;
     /// Of a command that makes what belongs to a site.
-    CreateInSiteProblems: MalformedJson UnreadableBody IdempotencyKeyInvalid Unauthenticated Forbidden NotFound
+    CreateInSiteProblems: MalformedJson UnreadableBody IdempotencyKeyInvalid InvalidParameter Unauthenticated Forbidden NotFound
         Conflict BodyTooLarge UnsupportedMediaType InvalidBody IdempotencyKeyReused Internal Unavailable
         RequestTimeout;
     /// Of a command that changes what is there.
@@ -57,21 +60,41 @@ problem_responses! {
         TokenExpired RateLimited Internal Unavailable RequestTimeout;
 }
 
-/// Every command answers with the same headers.
-pub(crate) fn add_answer_headers(document: &mut utoipa::openapi::OpenApi) {
+/// Every command takes a reason, and answers with the same headers.
+pub(crate) fn add_headers_of_commands(document: &mut utoipa::openapi::OpenApi) {
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.post, &mut item.patch];
         operations
             .into_iter()
             .flatten()
             .filter(|operation| is_command(operation))
-            .for_each(add_headers);
+            .for_each(|operation| {
+                add_reason(operation);
+                add_headers(operation);
+            });
     }
 }
 
 fn is_command(operation: &Operation) -> bool {
     let required = serde_json::to_string(&operation.security).unwrap_or_default();
     required.contains(SECURITY_SCHEME)
+}
+
+fn add_reason(operation: &mut Operation) {
+    let text = "Why, as a reference into your own files, such as `ticket:4711`: kept for ever with what the command does, and \
+        shown in the audit. Never a name or an address.";
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .max_length(Some(CaseReference::CHARS_MAX))
+        .pattern(Some("^[A-Za-z0-9][A-Za-z0-9._:#/-]*$"));
+    let reason = ParameterBuilder::new()
+        .name(REASON)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(text))
+        .schema(Some(schema));
+    let parameters = operation.parameters.get_or_insert_default();
+    parameters.push(reason.build().into());
 }
 
 fn add_headers(operation: &mut Operation) {

@@ -44,6 +44,6 @@ fn routes() -> OpenApiRouter<WriteState> {
         .merge(subject::routes())
         .merge(hook::routes())
         .merge(collect::routes());
-    documentation::add_answer_headers(routes.get_openapi_mut());
+    documentation::add_headers_of_commands(routes.get_openapi_mut());
     routes
 }

@@ -119,19 +119,23 @@ struct Office {
     projector: PgPool,
     writer: PgPool,
     database_url: String,
+    reason: Option<CaseReference>,
 }
 
 pub(crate) async fn run(
     database_url: &str,
     data_dir: &Path,
     command: SubjectCommand,
+    reason: Option<CaseReference>,
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
     let of_account = async |args: &AccountArgs| {
-        Office::open(args.account, &args.keys, database_url, data_dir).await
+        let reason = reason.clone();
+        Office::open(args.account, &args.keys, reason, database_url, data_dir).await
     };
     let of_subject = async |args: &SubjectArgs| {
-        let office = Office::open(args.account, &args.keys, database_url, data_dir).await?;
+        let reason = reason.clone();
+        let office = Office::open(args.account, &args.keys, reason, database_url, data_dir).await?;
         Ok::<_, anyhow::Error>((office, SubjectId::from(args.subject)))
     };
     match command {
@@ -225,6 +229,7 @@ impl Office {
     async fn open(
         account: Uuid,
         keys: &KeyArgs,
+        reason: Option<CaseReference>,
         database_url: &str,
         data_dir: &Path,
     ) -> Result<Self> {
@@ -236,6 +241,7 @@ impl Office {
             projector: pool(Role::Projector)?,
             writer: pool(Role::Writer)?,
             database_url: database_url.to_owned(),
+            reason,
         })
     }
 
@@ -261,6 +267,7 @@ impl Office {
             key: None,
             if_match: None,
             causation_id: None,
+            reason: self.reason.clone(),
         }
     }
 

@@ -118,6 +118,7 @@ async fn make_link(
         key: None,
         if_match: None,
         causation_id: None,
+        reason: None,
     };
     let subjects = &app.commands.subjects;
     let expires_at = at + FETCHED_WITHIN;

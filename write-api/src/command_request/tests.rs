@@ -127,3 +127,34 @@ async fn content_is_refused_with_its_place() {
         ProblemKind::IdempotencyKeyInvalid
     );
 }
+
+#[tokio::test]
+async fn a_reason_is_a_reference_and_no_prose() {
+    let reason = async |values: &[&str]| {
+        let mut request = post("/v1/a", Some("k"), "");
+        for value in values {
+            request.headers_mut().append(REASON, value.parse().unwrap());
+        }
+        let request = ActionRequest::from_request(request, &()).await?;
+        let call = request.call_if(&writer("1").await, IfMatch(None));
+        Ok::<_, Problem>(call.reason.map(|reason| reason.to_string()))
+    };
+    assert_eq!(reason(&[]).await.unwrap(), None);
+    let given = reason(&["GDPR-2026/17"]).await.unwrap();
+    assert_eq!(given.as_deref(), Some("GDPR-2026/17"));
+    for (refused, code) in [
+        (&["Anna asked for it"][..], "invalid_reference"),
+        (&["anna@example.com"], "invalid_reference"),
+        (&[""], "invalid_reference"),
+        (&["\u{e4}"], "invalid_reference"),
+        (&["a", "b"], "repeated"),
+    ] {
+        let problem = reason(refused).await.unwrap_err();
+        assert_eq!(problem.kind(), ProblemKind::InvalidParameter, "{refused:?}");
+        let [error] = problem.errors() else {
+            panic!("one error: {problem:?}")
+        };
+        assert_eq!(error.parameter.as_deref(), Some(REASON));
+        assert_eq!(error.code, code);
+    }
+}

@@ -105,10 +105,10 @@ fn every_command_documents_its_headers_and_problems() {
         if !path.starts_with("/v1/") {
             continue;
         }
-        assert!(
-            names(&operation["parameters"], "name").contains("Idempotency-Key"),
-            "{path}"
-        );
+        let parameters = names(&operation["parameters"], "name");
+        for header in ["Idempotency-Key", "Proofline-Reason"] {
+            assert!(parameters.contains(header), "{path} takes no {header}");
+        }
         let responses = operation["responses"].as_object().unwrap();
         for status in [
             "400", "401", "403", "409", "413", "415", "422", "500", "503",

@@ -89,6 +89,7 @@ impl Delivery {
             )),
             if_match: None,
             causation_id: None,
+            reason: None,
         }
     }
 

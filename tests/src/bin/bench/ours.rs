@@ -145,6 +145,7 @@ pub(crate) fn tuning() -> Tuning {
         trusted_proxies: 0,
         collect_events_per_second: 100_000_000,
         collect_requests_per_second: 1_000_000,
+        audit_retention_days: 2_557,
     }
 }
 
@@ -212,6 +213,7 @@ pub(crate) fn call(account: AccountId) -> Call {
         key: None,
         if_match: None,
         causation_id: None,
+        reason: None,
     }
 }
 
