@@ -48,7 +48,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Prove that the log is what it was, and write evidence for others
+    /// Look back at what was done, prove that the log is what it was, and write evidence for others
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Answer people who ask what is held about them, or to be erased

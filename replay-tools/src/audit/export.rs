@@ -1,5 +1,6 @@
 //! `replay audit export`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use event_store::seal::{Due, Note, Proofs, Sealer, SignedHead, leaf, merkle};
-use event_store::{EventLog, Log as _, Reader};
+use event_store::{Access, AccessLog, EventLog, Log as _, Reader};
+use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -18,6 +20,10 @@ use super::bundle::{
 
 const README_TEXT: &str = include_str!("README.bundle.md");
 const EVENTS_PER_READ: i64 = 4096;
+/// Who runs this, as events of other tools name them.
+const OPERATOR: &str = "operator";
+/// Stored; never rename.
+const PURPOSE: &str = "audit_export";
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
@@ -41,6 +47,7 @@ pub(super) async fn run(
     args: &ExportArgs,
     pool: &PgPool,
     sealer: &Sealer,
+    accesses: &AccessLog,
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
     ensure!(args.from >= 1, "positions begin at 1");
@@ -58,7 +65,7 @@ pub(super) async fn run(
     let to = args.to.map_or(last, |to| to.min(last));
     let mut events = create(&args.out, EVENTS)?;
     let mut paths = create(&args.out, PROOFS)?;
-    let mut count = 0u64;
+    let mut counts = BTreeMap::<Uuid, u64>::new();
     let mut reader = Reader::after(log, args.from - 1);
     while reader.position() < to {
         let limit = EVENTS_PER_READ.min(to - reader.position());
@@ -78,7 +85,7 @@ pub(super) async fn run(
             let path = Hashes(path);
             line(&mut events, &EventLine::from(&event))?;
             line(&mut paths, &ProofLine { position, path })?;
-            count += 1;
+            *counts.entry(event.tenant).or_default() += 1;
         }
     }
     finish(events)?;
@@ -106,11 +113,23 @@ pub(super) async fn run(
         )?;
         names.push(CONSISTENCY);
     }
+    // Without its manifest the export is none: what can't be noted is not finished.
+    for (account, events) in &counts {
+        let access = Access {
+            tenant: *account,
+            actor: OPERATOR.to_owned(),
+            purpose: PURPOSE,
+            subjects: Vec::new(),
+            what: json!({ "events": events, "from": args.from, "to": to }),
+        };
+        accesses.note(&access).await?;
+    }
     let manifest = sealer.sign(Manifest::of(&args.out, &names)?.text()).await?;
     write(&args.out, MANIFEST, &manifest.to_string())?;
     writeln!(
         out,
-        "{count} events, proven to be in the log up to position {last}, in {}",
+        "{} events, proven to be in the log up to position {last}, in {}",
+        counts.values().sum::<u64>(),
         args.out.display()
     )?;
     Ok(())

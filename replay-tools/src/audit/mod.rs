@@ -1,8 +1,10 @@
-//! `replay audit`: whether the log is what was signed for, and evidence for whoever has nothing else.
+//! `replay audit`: what happened in an account, whether the log is what was signed for, and evidence for whoever has nothing
+//! else.
 
 mod bundle;
 mod check;
 mod export;
+mod list;
 mod rotate;
 mod verify;
 
@@ -12,7 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use event_store::seal::{Anchor, PublicKey, Sealer};
-use event_store::{Role, connect};
+use event_store::{AccessLog, Role, connect};
 use sqlx::PgPool;
 
 use crate::keys::KeyArgs;
@@ -22,6 +24,10 @@ const CONNECTIONS: u32 = 2;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
+    /// Tell what happened in an account, newest first: who did it, why, and what it changed
+    List(list::ListArgs),
+    /// Tell who opened personal data of an account, newest first
+    Accesses(list::AccessesArgs),
     /// Compare every event with what was signed for
     Verify {
         #[command(flatten)]
@@ -76,13 +82,18 @@ pub(crate) async fn run(
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
     match command {
+        AuditCommand::List(args) => list::list(args, &list::pool(database_url)?, out).await,
+        AuditCommand::Accesses(args) => {
+            list::accesses(&args, &list::pool(database_url)?, out).await
+        }
         AuditCommand::Verify { args, anchor } => {
             let anchors = Vec::from_iter(anchor.open(data_dir)?);
             verify::run(&args, &pool(database_url)?, &anchors, out).await
         }
         AuditCommand::Export { args, keys } => {
             let sealer = sealer(database_url, data_dir, &keys).await?;
-            export::run(&args, &pool(database_url)?, &sealer, out).await
+            let accesses = AccessLog::new(list::pool(database_url)?);
+            export::run(&args, &pool(database_url)?, &sealer, &accesses, out).await
         }
         AuditCommand::VerifyBundle(args) => check::run(&args, out),
         AuditCommand::RotateKey(keys) => {

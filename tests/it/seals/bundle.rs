@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::process::Output;
 
+use event_store::{AuditTx, Role};
+use serde_json::json;
 use tokio::process::Command;
 
 use super::{Sealed, said};
+use crate::support::TENANT;
 
 #[tokio::test]
 async fn a_bundle_is_checked_with_nothing_else_at_hand_and_refused_when_any_byte_differs() {
@@ -38,6 +41,19 @@ async fn a_bundle_is_checked_with_nothing_else_at_hand_and_refused_when_any_byte
         ])
         .await;
     assert!(exported.status.success(), "{}", said(&exported));
+    // Whose events left is noted.
+    let pool = sealed.world.pool(Role::Compliance);
+    let mut tx = AuditTx::begin(&pool, TENANT).await.unwrap();
+    let noted = tx.accesses(None, None, 9).await.unwrap();
+    let [last, earlier] = &noted[..] else {
+        panic!("two exports: {noted:?}")
+    };
+    assert_eq!(last.purpose, "audit_export");
+    assert_eq!(last.what["events"], 6);
+    assert_eq!(
+        earlier.what,
+        json!({ "events": 11, "from": 4_090, "to": 4_100 })
+    );
     let key = sealed.audit(&[]).await.unwrap().origin.to_string();
 
     let checked = check(&second, &["--key", &key, "--since", path(&first)]).await;
