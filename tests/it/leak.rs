@@ -230,6 +230,11 @@ impl Platform {
             self.read(&path, &self.officer).await;
         }
 
+        for path in ["/v1/audit?limit=100&text=buyer", "/v1/audit/access"] {
+            let told = self.read(path, &self.officer).await;
+            assert!(!told.to_string().contains(MARK), "{told}");
+        }
+
         let feed = format!("/embed/v1/{{embed_key:{embed}}}/feed?min_position={position}");
         let feed = self.done(self.ask(Method::GET, &feed)).await;
         assert!(

@@ -4,6 +4,7 @@
 
 mod accesses;
 mod append;
+mod audit_log;
 mod bad_input;
 mod boundaries;
 mod command_path;
