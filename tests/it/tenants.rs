@@ -12,6 +12,9 @@ const WITHOUT_TENANT: &[&str] = &[
     "/v1/sites",
     "/v1/audit",
     "/v1/audit/access",
+    "/v1/consents",
+    "/v1/consents/withdraw",
+    "/v1/subjects",
     "/v1/events/stream",
     "/collect",
 ];
@@ -21,8 +24,9 @@ const PUBLIC: &[&str] = &["/hooks/{integration_id}", "/embed/v1/{embed_key}/feed
 async fn every_route_answers_another_accounts_ids_with_not_found() {
     let it = Served::start().await;
     let shop = it.shop().await;
+    let subject = subject(&it).await;
     it.catch_up().await;
-    let key = it.other_key().await;
+    let (key, officer) = (it.other_key().await, it.other_officers_key().await);
     let openapi = answered(it.request(Method::GET, "/openapi.json"))
         .await
         .body;
@@ -40,10 +44,14 @@ async fn every_route_answers_another_accounts_ids_with_not_found() {
                 continue;
             };
             let body = body_for(template, &method, operation);
-            for owned in [&shop, &nobodys()] {
+            let key = match template.starts_with("/v1/subjects") {
+                true => &officer,
+                false => &key,
+            };
+            for (owned, subject) in [(&shop, &subject), (&nobodys(), &Uuid::now_v7().to_string())] {
                 let mut request = it
-                    .request(method.clone(), &fill(template, owned))
-                    .bearer_auth(&key);
+                    .request(method.clone(), &fill(template, owned, subject))
+                    .bearer_auth(key);
                 if let Some(body) = &body {
                     request = request.json(body);
                 }
@@ -55,7 +63,7 @@ async fn every_route_answers_another_accounts_ids_with_not_found() {
             walked += 1;
         }
     }
-    assert!(walked >= 14, "only {walked} operations were walked");
+    assert!(walked >= 22, "only {walked} operations were walked");
     assert_eq!(it.events().await, before, "nothing was done");
 }
 
@@ -142,11 +150,23 @@ fn nobodys() -> Shop {
     }
 }
 
-fn fill(template: &str, shop: &Shop) -> String {
+/// A person's record.
+async fn subject(it: &Served) -> String {
+    let officer = it.key_with("compliance").await;
+    let register = it
+        .request(Method::POST, "/v1/subjects")
+        .bearer_auth(officer)
+        .json(&json!({ "email": "anna@example.com" }));
+    let registered = answered(register).await.is(201);
+    registered.body["id"].as_str().unwrap().to_owned()
+}
+
+fn fill(template: &str, shop: &Shop, subject: &str) -> String {
     let path = template
         .replace("{site_id}", &shop.site_id)
         .replace("{notification_id}", &shop.notification_id)
-        .replace("{integration_id}", &shop.integration_id);
+        .replace("{integration_id}", &shop.integration_id)
+        .replace("{subject_id}", subject);
     assert!(
         !path.contains('{'),
         "{template} has a parameter that this test does not know"
@@ -165,6 +185,8 @@ fn body_for(template: &str, method: &Method, operation: &Value) -> Option<Value>
         ("/v1/sites/{site_id}/integrations", "POST") => {
             json!({ "platform": "shopify", "shop_domain": "a.myshopify.com", "webhook_secret": "s" })
         }
+        ("/v1/subjects/{subject_id}/identities", "POST") => json!({ "email": "b@example.com" }),
+        ("/v1/subjects/{subject_id}/legal-hold", "POST") => json!({ "case": "court/1" }),
         ("/v1/sites/{site_id}/activities", "POST") => json!({ "kind": "sign_up" }),
         _ => panic!("{method} {template} has a body that this test does not know"),
     })
