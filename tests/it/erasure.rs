@@ -264,10 +264,10 @@ async fn an_erasure_that_was_cut_short_holds_and_is_finished_later() {
         fault.store(false, Ordering::SeqCst);
         // Several, so that there is somebody beside them under the same wrapping keys.
         let (gone, kept) = subjects.split_at(8);
-        let failed = vault.erase(TENANT, gone).await;
+        let begun = vault.erase(TENANT, gone).await.unwrap();
         assert!(
-            matches!(failed, Err(VaultError::Provider(_))),
-            "{broken}: {failed:?}"
+            begun.len() == gone.len() && begun.iter().any(|erasure| erasure.receipt.is_none()),
+            "{broken}: {begun:?}"
         );
 
         let other = world.vault();

@@ -256,12 +256,13 @@ impl Erasures {
         // Until then another process may have sealed something under a key that it still held, and be appending it.
         tokio::time::sleep(self.settled_after).await;
         let (head, _) = self.log.head().await.map_err(ErasureError::ReadLog)?;
-        let mut forgotten = self.log.token(head);
-        self.reached(&[Projection::SubjectEvents], forgotten)
+        let sealed_last = self.log.token(head);
+        self.reached(&[Projection::SubjectEvents], sealed_last)
             .await?;
+        let mut forgotten = sealed_last;
         let mut done = Vec::new();
         for mut case in cases {
-            let found = self.index.positions(&case.ids, forgotten).await;
+            let found = self.index.positions(&case.ids, sealed_last).await;
             case.positions = found.map_err(ErasureError::Index)?;
             match self.forget(&case).await {
                 Ok(last) => {

@@ -199,14 +199,14 @@ async fn what_a_person_asked_for_is_no_subscribers_business() {
     };
     let stream = ("data_subject", uuid::Uuid::now_v7());
     world
-        .append(account, stream, 1, std::slice::from_ref(&registered))
+        .append(account, stream, 0, std::slice::from_ref(&registered))
         .await;
     let tail = Tail::of(&world);
     let mut events = subscribe(&world, account, Some(0)).await;
     assert_eq!(next(&mut events).await.position.position, 1);
     // One by one as they come, and read as missed.
     let stream = ("data_subject", uuid::Uuid::now_v7());
-    world.append(account, stream, 1, &[registered]).await;
+    world.append(account, stream, 0, &[registered]).await;
     world.register_site(account, "B").await;
     assert_eq!(next(&mut events).await.position.position, 4);
     tail.stop().await;
