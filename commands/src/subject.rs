@@ -149,6 +149,16 @@ impl Subjects {
         self.execute(call, subject, command).await
     }
 
+    /// Until it is carried out.
+    pub async fn withdraw_erasure_request(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+    ) -> Result<Committed, CommandError> {
+        let command = DataSubjectCommand::WithdrawErasureRequest { at: call.at };
+        self.execute(call, subject, command).await
+    }
+
     pub async fn place_legal_hold(
         &self,
         call: &Call,

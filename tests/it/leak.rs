@@ -224,6 +224,10 @@ impl Platform {
             json!({ "case": "court/1" }),
         )
         .await;
+        for request in ["", "/withdraw"] {
+            self.officer(&format!("{record}/erasure-requests{request}"), json!({}))
+                .await;
+        }
         self.officer(&format!("{record}/legal-hold/release"), json!({}))
             .await;
         for path in [format!("/v1/subjects?min_position={position}"), record] {

@@ -218,6 +218,14 @@ async fn a_legal_hold_keeps_a_person_until_it_is_released() {
         .await;
     assert_eq!(due["data"][0]["id"], held["id"]);
 
+    // Who changes their mind is not erased when the case is over.
+    let withdrawn = format!("{record}/erasure-requests/withdraw");
+    office.enter(&withdrawn, json!({})).await.is(200);
+    let not_requested = |body: &Value| body["erasure"]["state"] == "not_requested";
+    let calm = office.shows(&record, not_requested).await;
+    assert_eq!(calm["due_at"], Value::Null);
+    office.request_erasure(&record).await;
+
     let released = format!("{hold}/release");
     office.enter(&released, json!({})).await.is(200);
     office

@@ -248,6 +248,9 @@ impl Fold {
             (Model::Subject, "data_subject.erasure_requested") => {
                 self.change(row, payload, &[("erasure", "requested".to_owned())])
             }
+            (Model::Subject, "data_subject.erasure_withdrawn") => {
+                self.change(row, payload, &[("erasure", "none".to_owned())])
+            }
             (Model::Subject, "data_subject.erased") => {
                 self.change(row, payload, &[("erasure", "erased".to_owned())])
             }

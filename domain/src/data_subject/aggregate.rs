@@ -146,6 +146,11 @@ impl DataSubject {
                     vec![]
                 }
             }),
+            DataSubjectCommand::WithdrawErasureRequest { at } => match self.erasure {
+                Erasure::NotRequested => Ok(vec![]),
+                Erasure::Requested { .. } => Ok(vec![DataSubjectEvent::ErasureWithdrawn { at }]),
+                Erasure::Erased { .. } | Erasure::Certified { .. } => Err(DataSubjectError::Erased),
+            },
             DataSubjectCommand::PlaceLegalHold { case, at } => self.hold(case, at),
             DataSubjectCommand::ReleaseLegalHold { at } => Ok(match self.legal_hold {
                 Some(_) => vec![DataSubjectEvent::LegalHoldReleased { at }],
@@ -299,6 +304,7 @@ impl Aggregate for DataSubject {
             DataSubjectEvent::ErasureRequested { due_at, at: _ } => {
                 self.erasure = Erasure::Requested { due_at };
             }
+            DataSubjectEvent::ErasureWithdrawn { at: _ } => self.erasure = Erasure::NotRequested,
             DataSubjectEvent::LegalHoldPlaced { case, at: _ } => self.legal_hold = Some(case),
             DataSubjectEvent::LegalHoldReleased { at: _ } => self.legal_hold = None,
             DataSubjectEvent::Erased { identities: _, at } => {

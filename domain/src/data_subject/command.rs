@@ -36,6 +36,9 @@ pub enum DataSubjectCommand {
     RequestErasure {
         at: DateTime<Utc>,
     },
+    WithdrawErasureRequest {
+        at: DateTime<Utc>,
+    },
     PlaceLegalHold {
         case: CaseReference,
         at: DateTime<Utc>,

@@ -52,6 +52,9 @@ pub enum DataSubjectEvent {
         due_at: DateTime<Utc>,
         at: DateTime<Utc>,
     },
+    /// The person changed their mind, or it was entered by mistake.
+    #[serde(rename = "data_subject.erasure_withdrawn")]
+    ErasureWithdrawn { at: DateTime<Utc> },
     #[serde(rename = "data_subject.legal_hold_placed")]
     LegalHoldPlaced {
         case: CaseReference,
@@ -99,6 +102,7 @@ impl DataSubjectEvent {
             | Self::AccessRequested { at, .. }
             | Self::AccessFulfilled { at, .. }
             | Self::ErasureRequested { at, .. }
+            | Self::ErasureWithdrawn { at }
             | Self::LegalHoldPlaced { at, .. }
             | Self::LegalHoldReleased { at }
             | Self::Erased { at, .. }
@@ -115,6 +119,7 @@ impl DataSubjectEvent {
         "data_subject.access_requested",
         "data_subject.access_fulfilled",
         "data_subject.erasure_requested",
+        "data_subject.erasure_withdrawn",
         "data_subject.legal_hold_placed",
         "data_subject.legal_hold_released",
         "data_subject.erased",
@@ -133,6 +138,7 @@ impl DomainEvent for DataSubjectEvent {
             Self::AccessRequested { .. } => "data_subject.access_requested",
             Self::AccessFulfilled { .. } => "data_subject.access_fulfilled",
             Self::ErasureRequested { .. } => "data_subject.erasure_requested",
+            Self::ErasureWithdrawn { .. } => "data_subject.erasure_withdrawn",
             Self::LegalHoldPlaced { .. } => "data_subject.legal_hold_placed",
             Self::LegalHoldReleased { .. } => "data_subject.legal_hold_released",
             Self::Erased { .. } => "data_subject.erased",
@@ -150,6 +156,7 @@ impl DomainEvent for DataSubjectEvent {
             | Self::AccessRequested { .. }
             | Self::AccessFulfilled { .. }
             | Self::ErasureRequested { .. }
+            | Self::ErasureWithdrawn { .. }
             | Self::LegalHoldPlaced { .. }
             | Self::LegalHoldReleased { .. }
             | Self::Erased { .. }

@@ -86,6 +86,14 @@ fn erasure_requested() -> DataSubjectEvent {
     }
 }
 
+fn erasure_withdrawn() -> DataSubjectEvent {
+    DataSubjectEvent::ErasureWithdrawn { at: noon() }
+}
+
+fn withdraw_erasure() -> DataSubjectCommand {
+    DataSubjectCommand::WithdrawErasureRequest { at: noon() }
+}
+
 fn case(number: &str) -> CaseReference {
     CaseReference::parse(number).unwrap()
 }
@@ -305,6 +313,25 @@ fn nobody_is_erased_who_did_not_ask_or_who_is_held() {
 }
 
 #[test]
+fn a_request_can_be_withdrawn_until_it_is_carried_out_and_made_again() {
+    Scenario::given([registered(), erasure_requested(), held()])
+        .when(withdraw_erasure())
+        .then([erasure_withdrawn()]);
+    Scenario::given([registered()])
+        .when(withdraw_erasure())
+        .then_nothing();
+    Scenario::given([registered(), erasure_requested(), erasure_withdrawn()])
+        .when(request_erasure())
+        .then([erasure_requested()]);
+    Scenario::given([registered(), erasure_requested(), erasure_withdrawn()])
+        .when(erase())
+        .then_err(DataSubjectError::NoErasureRequest);
+    Scenario::given([registered(), erasure_requested(), erased([])])
+        .when(withdraw_erasure())
+        .then_err(DataSubjectError::Erased);
+}
+
+#[test]
 fn one_case_holds_at_a_time() {
     Scenario::given([registered(), held()])
         .when(hold("court/4711"))
@@ -386,6 +413,7 @@ fn repeating_what_is_done_yields_no_events_in_any_state() {
         request_access(),
         fulfil_access(),
         request_erasure(),
+        withdraw_erasure(),
         hold("court/4711"),
         release(),
         erase(),
@@ -441,6 +469,7 @@ fn golden_files_are_read_and_written_as_they_stand() {
             ("access_requested.v1", access_requested()),
             ("access_fulfilled.v1", access_fulfilled()),
             ("erasure_requested.v1", erasure_requested()),
+            ("erasure_withdrawn.v1", erasure_withdrawn()),
             ("legal_hold_placed.v1", held()),
             ("legal_hold_released.v1", released()),
             ("erased.v1", erased([other_id()])),

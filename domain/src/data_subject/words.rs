@@ -34,6 +34,9 @@ impl DataSubjectEvent {
             Self::ErasureRequested { due_at, at: _ } => {
                 format!("The person asked to be erased; due at {due_at}.")
             }
+            Self::ErasureWithdrawn { at: _ } => {
+                "The person no longer asks to be erased.".to_owned()
+            }
             Self::LegalHoldPlaced { case, at: _ } => {
                 format!("The person's data has to be kept for case {case}.")
             }

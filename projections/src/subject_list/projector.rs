@@ -86,6 +86,7 @@ impl Rows for SubjectList {
             DataSubjectEvent::ErasureRequested { .. } => {
                 (Some(recorded.event_id), Some(recorded.correlation_id))
             }
+            DataSubjectEvent::ErasureWithdrawn { .. } => (None, None),
             _ => (row.erasure_requested_by, row.erasure_requested_for),
         };
         let certificate = match &event {

@@ -61,6 +61,9 @@ pub(super) fn admit(
     });
     let given = stored.payload.clone();
     let event = Event::decode(stored).map_err(|error| Refusal::Undecodable(told(&error)))?;
+    if let Event::DataSubject(_) = event {
+        return Err(Refusal::PersonsRecord);
+    }
     if is_beginning(&event) && sequence > 1 {
         return Err(Refusal::SecondBeginning);
     }
@@ -320,5 +323,17 @@ mod tests {
         let mut mapped = site_registered();
         mapped.payload["account_id"] = json!(Uuid::from_u128(9));
         assert!(refused("site", 1, mapped).contains("belongs to account"));
+    }
+
+    #[test]
+    fn a_persons_record_is_not_brought_in() {
+        let registered = Mapped {
+            event_type: "data_subject.registered".to_owned(),
+            event_version: "1".to_owned(),
+            payload: json!({ "at": "2026-11-21T12:00:00Z" }),
+        };
+        let id = Uuid::from_u128(9).to_string();
+        let refused = admit(TENANT, "data_subject", &id, 1, registered).err();
+        assert_eq!(refused, Some(Refusal::PersonsRecord));
     }
 }

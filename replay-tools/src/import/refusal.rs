@@ -25,6 +25,10 @@ pub(super) enum Refusal {
         "an envelope of personal data is sealed or erased already, under keys that are not ours"
     )]
     ForeignEnvelope,
+    #[error(
+        "people's records are made here: their ids derive from this platform's keys, and what somebody asked for has to be entered"
+    )]
+    PersonsRecord,
     #[error("the event can't come first in a stream")]
     NotABeginning,
     #[error("the event can only come first in a stream")]

@@ -72,6 +72,8 @@ pub(crate) enum SubjectCommand {
     },
     /// Enter that the person asked to be erased: the platform does it at once, and it can't be undone
     RequestErasure(SubjectArgs),
+    /// Enter that the person changed their mind: until the platform has done it
+    WithdrawErasure(SubjectArgs),
     /// Keep the person's data for a case, whatever they ask for
     Hold {
         #[command(flatten)]
@@ -174,6 +176,12 @@ pub(crate) async fn run(
             let done = commands.subjects.request_erasure(&call, subject).await?;
             said(&done, "entered", out)
         }
+        SubjectCommand::WithdrawErasure(args) => {
+            let (office, subject) = of_subject(&args).await?;
+            let (commands, call) = (office.commands().await?, office.call());
+            let done = commands.subjects.withdraw_erasure_request(&call, subject);
+            said(&done.await?, "withdrawn", out)
+        }
         SubjectCommand::Hold { args, case } => {
             let (office, subject) = of_subject(&args).await?;
             let (commands, call) = (office.commands().await?, office.call());
@@ -219,6 +227,8 @@ pub(crate) async fn run(
                 anchor: anchor
                     .open(data_dir)?
                     .context("there is no anchor to ask")?,
+                accesses: AccessLog::new(office.writer.clone()),
+                actor: ACTOR,
             };
             verification.run(out).await
         }

@@ -10,10 +10,10 @@ use event_store::seal::{Anchor, KeyChain, Note, Tombstone};
 use event_store::vault::{
     KeyProvider, LocalKeyFile, ProviderError, SubjectEvents, SubjectKey, Vault,
 };
-use event_store::{EventLog, Log as _};
+use event_store::{Access, AccessLog, EventLog, Log as _};
 use projections::subject_list::SubjectRow;
 use projections::{ReadTx, held};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -31,6 +31,8 @@ pub(super) struct Verification {
     /// As [`event_store::Role::Projector`], which sees every version of every read model.
     pub(super) projector: PgPool,
     pub(super) anchor: Anchor,
+    pub(super) accesses: AccessLog,
+    pub(super) actor: &'static str,
 }
 
 impl Verification {
@@ -41,6 +43,15 @@ impl Verification {
             .chain(identities)
             .map(Uuid::from)
             .collect();
+        // It tries to open what nobody should be able to.
+        let access = Access {
+            tenant: self.account.into(),
+            actor: self.actor.to_owned(),
+            purpose: "verify_erasure",
+            subjects: ids.clone(),
+            what: json!({}),
+        };
+        self.accesses.note(&access).await?;
         let looks = [
             ("certificate", self.certificate(&ids).await),
             ("anchor", self.tombstones(&ids).await),

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-const COMMANDS: [(&str, &str); 17] = [
+const COMMANDS: [(&str, &str); 18] = [
     ("post", "/v1/sites"),
     ("patch", "/v1/sites/{site_id}"),
     ("post", "/v1/sites/{site_id}/notifications"),
@@ -30,6 +30,10 @@ const COMMANDS: [(&str, &str); 17] = [
     ("post", "/v1/subjects/{subject_id}/identities"),
     ("post", "/v1/subjects/{subject_id}/access-requests"),
     ("post", "/v1/subjects/{subject_id}/erasure-requests"),
+    (
+        "post",
+        "/v1/subjects/{subject_id}/erasure-requests/withdraw",
+    ),
     ("post", "/v1/subjects/{subject_id}/legal-hold"),
     ("post", "/v1/subjects/{subject_id}/legal-hold/release"),
 ];

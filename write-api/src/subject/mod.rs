@@ -20,6 +20,7 @@ pub(crate) fn routes() -> OpenApiRouter<WriteState> {
         .routes(routes!(link::link_identity))
         .routes(routes!(request::request_access))
         .routes(routes!(request::request_erasure))
+        .routes(routes!(request::withdraw_erasure_request))
         .routes(routes!(legal_hold::place_legal_hold))
         .routes(routes!(legal_hold::release_legal_hold))
 }

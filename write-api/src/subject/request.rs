@@ -51,3 +51,26 @@ pub(crate) async fn request_erasure(
     let subjects = &app.commands.subjects;
     Ok(Answer::ok(subjects.request_erasure(&call, subject).await?))
 }
+
+/// Enter that the person changed their mind, or that it was entered by mistake: until the erasure is carried out.
+#[utoipa::path(
+    post,
+    path = "/v1/subjects/{subject_id}/erasure-requests/withdraw",
+    tag = "People",
+    params(("subject_id" = Uuid, Path), IdempotencyHeader, IfMatchHeader),
+    responses((status = OK, description = "Withdrawn, now or before.", body = CommandAnswer), ChangeProblems),
+    security(("api_key" = []))
+)]
+pub(crate) async fn withdraw_erasure_request(
+    State(app): State<WriteState>,
+    officer: Officer,
+    ApiPath(subject): ApiPath<SubjectId>,
+    if_match: IfMatch,
+    request: ActionRequest,
+) -> Result<Answer, Failure> {
+    let call = request.call_if(&officer, if_match);
+    let subjects = &app.commands.subjects;
+    Ok(Answer::ok(
+        subjects.withdraw_erasure_request(&call, subject).await?,
+    ))
+}
