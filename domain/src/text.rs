@@ -210,7 +210,7 @@ line! {
 hidden_debug!(ConsentEvidence);
 
 /// What somebody else's files call a case: 1 to 100 letters, digits and `._:#/-`. It is stored for ever in plain text, so
-/// it has no room for a name.
+/// it must not hold a name: whoever enters it sees to that.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CaseReference(String);
 

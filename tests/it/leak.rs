@@ -234,10 +234,21 @@ impl Platform {
             self.read(&path, &self.officer).await;
         }
 
-        for path in ["/v1/audit?limit=100&text=buyer", "/v1/audit/access"] {
-            let told = self.read(path, &self.officer).await;
-            assert!(!told.to_string().contains(MARK), "{told}");
+        let mut told = self
+            .read("/v1/audit/access", &self.officer)
+            .await
+            .to_string();
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/v1/audit?limit=100{cursor}");
+            let page = self.read(&path, &self.officer).await;
+            told.push_str(&page["data"].to_string());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
         }
+        assert!(told.contains(CONTROL) && !told.contains(MARK), "{told}");
 
         let feed = format!("/embed/v1/{{embed_key:{embed}}}/feed?min_position={position}");
         let feed = self.done(self.ask(Method::GET, &feed)).await;

@@ -5,6 +5,7 @@ use domain::EVENT_TYPES;
 use platform::problem::{FieldError, Problem, ProblemKind};
 use projections::audit::{About, AuditFilter, AuditQuery, StreamId};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -16,6 +17,8 @@ const CHARS_MAX: usize = 200;
 /// As it stands in the query string. An entry is shown that is all of it.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+// With a filter that is not heard of, everything would look like what was asked for.
+#[serde(deny_unknown_fields)]
 pub(super) struct FilterQuery {
     /// Who did it, exactly as entries name actors.
     #[param(
@@ -40,6 +43,17 @@ pub(super) struct FilterQuery {
     /// A part of the sentence, in whatever case.
     #[param(max_length = 200, example = "renamed")]
     text: Option<String>,
+    /// Read by `PageQuery`.
+    #[param(ignore)]
+    #[serde(default, rename = "limit")]
+    _limit: IgnoredAny,
+    #[param(ignore)]
+    #[serde(default, rename = "cursor")]
+    _cursor: IgnoredAny,
+    /// Read by `MinPosition`.
+    #[param(ignore)]
+    #[serde(default, rename = "min_position")]
+    _min_position: IgnoredAny,
 }
 
 impl FilterQuery {

@@ -58,6 +58,22 @@ pub(super) async fn run(
         .context("could not seal the log")?;
     std::fs::create_dir(&args.out)
         .with_context(|| format!("could not make {}", args.out.display()))?;
+    let written = write_bundle(args, pool, sealer, accesses, out).await;
+    if written.is_err() {
+        // What was written of it is nobody's, since nobody was noted to have it.
+        std::fs::remove_dir_all(&args.out)
+            .with_context(|| format!("could not remove {}", args.out.display()))?;
+    }
+    written
+}
+
+async fn write_bundle(
+    args: &ExportArgs,
+    pool: &PgPool,
+    sealer: &Sealer,
+    accesses: &AccessLog,
+    out: &mut (dyn Write + Send),
+) -> Result<()> {
     let log = EventLog::open(pool.clone()).await?;
     let mut connection = pool.acquire().await?;
     let mut proofs = Proofs::of_last_head(&mut connection, log.incarnation()).await?;
