@@ -220,6 +220,7 @@ mod tests {
             from: text("2026-11-21"),
             until: text("soon"),
             text: Some("ä".repeat(201)),
+            ..FilterQuery::default()
         };
         let problem = parse(query).unwrap_err();
         assert_eq!(problem.kind(), ProblemKind::InvalidParameter);
