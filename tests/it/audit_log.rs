@@ -153,6 +153,11 @@ async fn every_wrong_filter_is_named() {
         .get("/v1/audit?from=now&until=later&type=x&aggregate_type=y&aggregate_id=z&text=")
         .await
         .problem(400, "invalid-parameter");
+    // A name from the answers, which is no filter: everything would look like what was asked for.
+    for misspelt in ["event_type=site.renamed", "since=2026-11-21T00:00:00Z"] {
+        let read = officer.get(&format!("/v1/audit?{misspelt}")).await;
+        read.problem(400, "invalid-parameter");
+    }
     let errors = refused.body["errors"].as_array().unwrap();
     let named: BTreeSet<&str> = errors
         .iter()
