@@ -497,6 +497,37 @@ async fn what_is_held_about_a_person_is_handed_out_by_a_link_and_noted() {
     assert_eq!(late.problem(409, "conflict").body["code"], "subject_erased");
 }
 
+/// By the lines that docs/people.md gives to whoever believes nobody. Answers what they printed, or why they did not.
+fn verified_by_python(certificate: &str, anchor: &std::path::Path) -> Result<String, String> {
+    let page = include_str!("../../docs/people.md");
+    let script = page.split("```python\n").nth(1).unwrap();
+    let script = script.split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let statement = anchor.join("keys").join("000001.txt");
+    let first = std::fs::read_to_string(&statement).unwrap();
+    let first = first
+        .lines()
+        .find_map(|line| line.strip_prefix("key "))
+        .unwrap();
+    let ran = std::process::Command::new("python3")
+        .arg(write("verify.py", script))
+        .arg(write("certificate.txt", certificate))
+        .arg(first)
+        .arg(&statement)
+        .output()
+        .unwrap();
+    if ran.status.success() {
+        Ok(String::from_utf8(ran.stdout).unwrap())
+    } else {
+        Err(String::from_utf8(ran.stderr).unwrap())
+    }
+}
+
 /// As an operator runs it; answers what it said.
 async fn replay(world: &tests::World, arguments: &[&str]) -> anyhow::Result<String> {
     let all = ["replay", "--database-url", &world.database_url, "subject"];
@@ -563,6 +594,12 @@ async fn an_operator_answers_requests_at_a_terminal_and_looks_whether_somebody_i
     assert!(shown.contains("certified at"), "{shown}");
     let certificate = run("certificate", &[]).await.unwrap();
     assert!(certificate.contains("proofline.erasure-certificate/1"));
+    let verified = verified_by_python(&certificate, &anchor).unwrap();
+    assert!(verified.contains(id), "{verified}");
+    let altered = certificate.replace("\"positions\": [", "\"positions\": [7, ");
+    assert_ne!(altered, certificate);
+    let refused = verified_by_python(&altered, &anchor).unwrap_err();
+    assert!(refused.contains("InvalidSignature"), "{refused}");
     office.pages_show(vec![SOMEONE]).await;
     let verified = run("verify-erasure", &verify).await.unwrap();
     assert_eq!(verified.matches("ok  ").count(), 5, "{verified}");

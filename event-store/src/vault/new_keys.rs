@@ -87,13 +87,16 @@ impl StoreKeys {
         let wrapped: Vec<&[u8]> = items.iter().map(|item| &*item.wrapped).collect();
         self.announce(&provider_keys).await?;
         // The share lock keeps a key from being renewed between the look and the commit: nothing is left under a key that
-        // is destroyed.
+        // is destroyed. Everybody locks in the order of ids.
         let stored = sqlx::query_scalar!(
-            "insert into keys.subject (subject_id, tenant_id, bucket, provider_key_id, wrapped_key)
+            "with k as materialized (
+               select id from keys.provider_key where id = any($4) and retired_at is null order by id for share
+             )
+             insert into keys.subject (subject_id, tenant_id, bucket, provider_key_id, wrapped_key)
              select n.* from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::bytea[])
                n(subject_id, tenant_id, bucket, provider_key_id, wrapped_key)
-             join keys.provider_key k on k.id = n.provider_key_id and k.retired_at is null
-             for share of k
+             join k on k.id = n.provider_key_id
+             order by n.subject_id
              on conflict do nothing returning subject_id",
             &subjects,
             &tenants,
@@ -118,7 +121,8 @@ impl StoreKeys {
             return Ok(());
         }
         sqlx::query!(
-            "insert into keys.provider_key (id) select distinct unnest($1::text[]) on conflict do nothing",
+            "insert into keys.provider_key (id) select distinct id from unnest($1::text[]) id order by id
+             on conflict do nothing",
             &new
         )
         .execute(&self.keys)
