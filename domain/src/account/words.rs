@@ -52,6 +52,13 @@ impl Account {
 }
 
 fn listed(scopes: &BTreeSet<Scope>) -> String {
-    let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-    names.join(" and ")
+    let verbs: Vec<&str> = scopes
+        .iter()
+        .map(|scope| match scope {
+            Scope::Read => "read",
+            Scope::Write => "write",
+            Scope::Compliance => "act as compliance officer",
+        })
+        .collect();
+    verbs.join(" and ")
 }

@@ -108,6 +108,10 @@ impl Indexes {
             "select pg_get_indexdef(i.indexrelid), format('drop index %s', i.indexrelid::regclass)
              from pg_index i
              where not i.indisprimary and i.indrelid in (select inhrelid from pg_inherits where inhparent = 'es.events'::regclass)
+               and not exists (select from pg_inherits where inhrelid = i.indexrelid)
+             union all
+             select replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), format('drop index %s', i.indexrelid::regclass)
+             from pg_index i where not i.indisprimary and i.indrelid = 'es.events'::regclass
              union all
              select format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)),
                     format('alter table %s drop constraint %I', conrelid::regclass, conname)
