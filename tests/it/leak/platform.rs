@@ -1,46 +1,27 @@
-//! Whatever the platform does with people's data: nobody's lies anywhere in the clear, and nobody who was erased can be
-//! brought back. What it does is read from its own list of routes, so that a new one can't be left out.
+//! A platform that is used in every way that it offers.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use event_store::seal::{Anchor, Audit};
-use event_store::vault::{KeyProvider as _, LocalKeyFile, ProviderError, Vault};
+use event_store::vault::{LocalKeyFile, Vault};
 use event_store::{EventLog, Log as _, Reader, Role, connect};
 use futures::{StreamExt as _, stream};
 use proofline::account;
 use proofline::secrets::Secrets;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
-use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
+use super::{CONTROL, ERASED, MARK, PEOPLE, email, name};
 use crate::faults::Stage;
 use crate::served::{SECRET, SHOP, sign};
 
-const PEOPLE: usize = 1_000;
-const ERASED: usize = 300;
 const AT_ONCE: usize = 24;
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// In everything personal that is sent, and in nothing else.
-const MARK: &str = "qzx7w";
-/// In something that is not personal: what finds this would find the other.
-const CONTROL: &str = "kvj4y";
-
-/// A person whose every text is unlike any other's.
-fn name(person: usize) -> String {
-    format!("{MARK}p{person:04}n")
-}
-
-fn email(person: usize) -> String {
-    format!("{}@example.com", name(person))
-}
-
-struct Platform {
-    stage: Stage,
+pub(super) struct Platform {
+    pub(super) stage: Stage,
     officer: String,
     client: Client,
     /// Method and path of what was asked for, as the OpenAPI document names them.
@@ -48,7 +29,7 @@ struct Platform {
 }
 
 impl Platform {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let stage = Stage::set_with(&[("PROOFLINE_LOG", "debug")]).await;
         let secrets = Secrets::open(&stage.connections.key_file).unwrap();
         let account = platform::api_key::ApiKey::parse(&stage.key)
@@ -153,7 +134,7 @@ impl Platform {
     }
 
     /// Everything that the platform offers, at least once, with what is marked. Answers the site's id.
-    async fn use_everything(&self) -> String {
+    pub(super) async fn use_everything(&self) -> String {
         let key = self.stage.key.clone();
         let site = json!({ "name": format!("Shop {CONTROL}"), "domain": "leak.example.com" });
         let site = self.merchant("/v1/sites", site).await;
@@ -283,7 +264,7 @@ impl Platform {
     }
 
     /// Erases the first so many, and waits for their certificates. Answers their records.
-    async fn erase(&self) -> Vec<Uuid> {
+    pub(super) async fn erase(&self) -> Vec<Uuid> {
         let erased: Vec<Uuid> = stream::iter(0..ERASED)
             .map(async |person| {
                 let subject = self
@@ -310,7 +291,7 @@ impl Platform {
         erased
     }
 
-    async fn check_that_every_route_was_used(&self) {
+    pub(super) async fn check_that_every_route_was_used(&self) {
         let document = self
             .done(
                 self.client
@@ -337,7 +318,7 @@ impl Platform {
         );
     }
 
-    fn keys_url(&self) -> String {
+    pub(super) fn keys_url(&self) -> String {
         self.stage.connections.keys_url().unwrap()
     }
 
@@ -350,7 +331,7 @@ impl Platform {
     }
 
     /// Every person whose text is in what every envelope of the log opens to.
-    async fn known(&self) -> BTreeSet<usize> {
+    pub(super) async fn known(&self) -> BTreeSet<usize> {
         let pool = connect(&self.stage.connections.database_url, Role::Projector, 2).unwrap();
         let log = EventLog::open(pool).await.unwrap();
         let (head, _) = log.head().await.unwrap();
@@ -381,160 +362,4 @@ fn text(value: &Value, member: &str) -> String {
         .as_str()
         .unwrap_or_else(|| panic!("no {member} in {value}"))
         .to_owned()
-}
-
-/// The files below a folder that hold the text, in whatever they are.
-fn holding(folder: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let entry = entry.unwrap();
-            let (path, kind) = (entry.path(), entry.file_type().unwrap());
-            if kind.is_dir() {
-                folders.push(path);
-            } else if kind.is_file()
-                // An engine may have removed it meanwhile.
-                && let Ok(bytes) = std::fs::read(&path)
-                && memchr::memmem::find(&bytes, text.as_bytes()).is_some()
-            {
-                found.push(path.display().to_string());
-            }
-        }
-    }
-    found
-}
-
-/// Rows of every ClickHouse table that hold the text in any column. Parts are compressed, so the engine is asked.
-async fn rows_holding(platform: &Platform, marker: &str) -> BTreeMap<String, u64> {
-    let client = platform.stage.connections.clickhouse().unwrap();
-    let tables = "select database || '.' || name from system.tables
-                  where database not in ('system', 'INFORMATION_SCHEMA', 'information_schema') and engine like '%MergeTree'";
-    let tables: Vec<String> = client.query(tables).fetch_all().await.unwrap();
-    let mut holding = BTreeMap::new();
-    for table in tables {
-        let count =
-            format!("select count() from {table} where position(toString(tuple(*)), ?) > 0");
-        let rows: u64 = client.query(&count).bind(marker).fetch_one().await.unwrap();
-        holding.insert(table, rows);
-    }
-    holding
-}
-
-/// Keys of Redis whose name or content holds the text; the dump is compressed, so the engine is asked.
-async fn keys_holding(platform: &Platform, marker: &str) -> usize {
-    let client = redis::Client::open(&*platform.stage.connections.redis_url).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let keys: Vec<Vec<u8>> = redis::cmd("keys")
-        .arg("*")
-        .query_async(&mut connection)
-        .await
-        .unwrap();
-    assert!(!keys.is_empty(), "there are counters to look into");
-    let mut found = 0;
-    for key in keys {
-        let kind: String = redis::cmd("type")
-            .arg(&key)
-            .query_async(&mut connection)
-            .await
-            .unwrap();
-        let (command, arguments): (&str, &[&str]) = match &*kind {
-            "string" => ("get", &[]),
-            "hash" => ("hgetall", &[]),
-            "list" => ("lrange", &["0", "-1"]),
-            "set" => ("smembers", &[]),
-            "zset" => ("zrange", &["0", "-1"]),
-            "stream" => ("xrange", &["-", "+"]),
-            other => panic!("a key of type {other}, which is not looked into"),
-        };
-        let content: redis::Value = redis::cmd(command)
-            .arg(&key)
-            .arg(arguments)
-            .query_async(&mut connection)
-            .await
-            .unwrap();
-        let shown = format!("{} {content:?}", String::from_utf8_lossy(&key));
-        found += usize::from(shown.contains(marker));
-    }
-    found
-}
-
-#[tokio::test]
-async fn nobody_lies_anywhere_in_the_clear_and_who_was_erased_is_gone_for_good() {
-    let platform = Platform::start().await;
-    let site = platform.use_everything().await;
-    let everybody: BTreeSet<usize> = (0..PEOPLE).collect();
-    assert_eq!(platform.known().await, everybody, "sealed, and still known");
-    let mut keys = PgConnection::connect(&platform.keys_url()).await.unwrap();
-    let wrapped: Vec<(Uuid, String, Vec<u8>)> = sqlx::query_as(
-        "select subject_id, provider_key_id, wrapped_key from keys.subject where wrapped_key is not null",
-    )
-    .fetch_all(&mut keys)
-    .await
-    .unwrap();
-
-    let erased: BTreeSet<Uuid> = platform.erase().await.into_iter().collect();
-    platform.check_that_every_route_was_used().await;
-
-    // (a) At rest: Postgres with its write-ahead log, Redis, ClickHouse, anchor and logs lie below one folder.
-    let mut owner = PgConnection::connect(&platform.stage.connections.database_url)
-        .await
-        .unwrap();
-    owner.execute("checkpoint").await.unwrap();
-    let folder = platform.stage.directory();
-    let control = holding(folder, CONTROL);
-    for part in ["postgres", "pg_wal"] {
-        assert!(
-            control.iter().any(|path| path.contains(part)),
-            "the search finds what is there: {control:?}"
-        );
-    }
-    assert_eq!(holding(folder, MARK), Vec::<String>::new());
-    let logs = holding(folder, "a person was erased");
-    assert!(logs.iter().any(|path| path.ends_with(".log")), "{logs:?}");
-    let holding = rows_holding(&platform, MARK).await;
-    assert!(
-        holding.len() > 2 && holding.values().all(|rows| *rows == 0),
-        "{holding:?}"
-    );
-    let held = rows_holding(&platform, &site).await;
-    assert!(
-        held.values().any(|rows| *rows > 0),
-        "the search finds what is there: {held:?}"
-    );
-    assert_eq!(keys_holding(&platform, MARK).await, 0);
-
-    // (b) Every key that there is opens everybody else, and none of those who were erased.
-    let others: BTreeSet<usize> = (ERASED..PEOPLE).collect();
-    let known = platform.known().await;
-    let unlinked: BTreeSet<usize> = (1..20).collect(); // known from a review without an address, too
-    assert_eq!(&known - &unlinked, others);
-
-    // (c) What was copied before opens nothing any more.
-    let provider = LocalKeyFile::open(&platform.stage.connections.key_file).unwrap();
-    let mut useless = 0;
-    for (subject, key_id, wrapped) in &wrapped {
-        if erased.contains(subject) {
-            let unwrapped = provider.unwrap(key_id, *subject, wrapped).await;
-            assert!(
-                matches!(unwrapped, Err(ProviderError::UnknownKey(_))),
-                "{unwrapped:?}"
-            );
-            useless += 1;
-        }
-    }
-    assert_eq!(useless, ERASED);
-
-    // And the seals hold.
-    let pool = connect(&platform.stage.connections.database_url, Role::Sealer, 2).unwrap();
-    let anchor = Anchor::folder(&platform.stage.connections.anchor()).unwrap();
-    let audit = Audit {
-        pool: &pool,
-        anchors: &[anchor],
-        origin: None,
-        restored: &[],
-    };
-    let verdict = audit.verify(1, None, |_, _| ()).await.unwrap();
-    assert!(verdict.is_clean() && verdict.anchored > 0, "{verdict:?}");
-    platform.stage.end().await;
 }

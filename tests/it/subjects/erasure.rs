@@ -1,0 +1,121 @@
+//! Who is erased is forgotten everywhere, and nobody else.
+
+use serde_json::{Value, json};
+
+use super::{ANNA, BOB, Office, SOMEONE};
+
+#[tokio::test]
+async fn who_asks_to_be_erased_is_forgotten_everywhere_and_others_are_not() {
+    let office = Office::open().await;
+    let _projecting = office.projecting();
+    for (name, id) in [("Anna", 1), ("Bob", 2), ("Anna", 3)] {
+        office.order(name, id).await;
+    }
+    let record = office.record_of("Anna").await;
+    assert_eq!(
+        record,
+        office.record_of("Anna").await,
+        "one person, one record"
+    );
+    office.pages_show(vec![ANNA, ANNA, BOB]).await;
+
+    let subject = office.erase(&record).await;
+    assert_eq!(subject["due_at"], Value::Null);
+    office.pages_show(vec![BOB, SOMEONE, SOMEONE]).await;
+    // Who comes again stays unknown, and the order is an order.
+    office.order("Anna", 4).await;
+    office
+        .pages_show(vec![BOB, SOMEONE, SOMEONE, SOMEONE])
+        .await;
+    let kept = "select count(*) from rm_proof_feed_v1.proof where buyer is not null";
+    assert_eq!(office.it.count(kept).await, 1);
+    // Asked for again, it is done.
+    assert_eq!(office.erase(&record).await, subject);
+
+    let certificate = office.read(&format!("{record}/certificate")).await.is(200);
+    let certificate = certificate.body.as_str().unwrap();
+    let (text, signature) = certificate.split_once("\n\n").unwrap();
+    assert!(
+        signature.starts_with("\u{2014} proofline.seal/1 "),
+        "{signature}"
+    );
+    let certificate: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(certificate["positions"].as_array().unwrap().len(), 2);
+    assert_eq!(certificate["keys"].as_array().unwrap().len(), 1);
+    assert!(certificate["keys"][0]["receipt"].is_string(), "{text}");
+    let projections = certificate["projections"].as_array().unwrap();
+    let forgotten_at = certificate["forgotten_at_position"].as_i64().unwrap();
+    for name in ["proof_feed", "subject_events", "subject_list"] {
+        let past = projections.iter().find(|one| one["name"] == name).unwrap();
+        assert!(past["checkpoint"].as_i64().unwrap() >= forgotten_at);
+    }
+}
+
+#[tokio::test]
+async fn who_is_known_by_something_else_too_is_erased_under_that_as_well() {
+    let office = Office::open().await;
+    let _projecting = office.projecting();
+    office.order("Anna", 1).await;
+    office.order("Bob", 2).await;
+    let nameless = json!({
+        "kind": "review", "occurred_at": platform::clock::now(),
+        "buyer": { "first_name": "Annie", "city": "Berlin" }, "product": "Trail Runner 3",
+    });
+    let site = format!("/v1/sites/{}/activities", office.shop.site_id);
+    let review = office.it.post(&site, nameless).await.is(201);
+    let activity = json!({ "activity_id": review.body["id"] });
+    let record = office.record_of("Anna").await;
+    let link = format!("{record}/identities");
+    office.enter(&link, activity.clone()).await.is(200);
+    office.enter(&link, activity.clone()).await.is(200);
+    // Nobody has two records.
+    let bob = office.record_of("Bob").await;
+    let by_email = |name: &str| json!({ "email": format!("{name}.schmidt@example.com") });
+    office
+        .enter(&link, by_email("bob"))
+        .await
+        .problem(409, "taken");
+    let again = office
+        .enter(&format!("{bob}/identities"), activity.clone())
+        .await;
+    again.problem(409, "taken");
+    office
+        .enter("/v1/subjects", activity)
+        .await
+        .problem(409, "taken");
+
+    let subject = office.erase(&record).await;
+    assert_eq!(subject["identities"].as_array().unwrap().len(), 1);
+    office.pages_show(vec![BOB, SOMEONE, SOMEONE]).await;
+    let linked = office.enter(&link, by_email("carla")).await;
+    assert_eq!(
+        linked.problem(409, "conflict").body["code"],
+        "subject_erased"
+    );
+}
+
+#[tokio::test]
+async fn an_erasure_that_was_cut_short_is_taken_up_and_done_once() {
+    let office = Office::open().await;
+    office.order("Anna", 1).await;
+    let record = office.record_of("Anna").await;
+    office.request_erasure(&record).await;
+    office.it.catch_up().await;
+    // Nobody projects: the keys are destroyed, and nothing can be certified.
+    assert_eq!(office.it.chores.erasures().round().await.unwrap(), 1);
+    office.it.catch_up().await;
+    let subject = office.read(&record).await.is(200);
+    assert_eq!(subject.body["erasure"]["state"], "erased");
+    office.pages_show(vec![SOMEONE]).await;
+    let _projecting = office.projecting();
+    office.erase(&record).await;
+    assert_eq!(office.it.chores.erasures().round().await.unwrap(), 0);
+    for (event, count) in [
+        ("data_subject.erased", 1),
+        ("data_subject.erasure_certified", 1),
+        ("activity.buyer_forgotten", 1),
+    ] {
+        let told = format!("select count(*) from es.events where event_type = '{event}'");
+        assert_eq!(office.it.count(&told).await, count, "{event}");
+    }
+}
