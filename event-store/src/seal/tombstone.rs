@@ -101,7 +101,7 @@ impl Tombstone {
                 source,
             });
         };
-        let standing = read(anchor, &chain(anchor).await?, self.subject).await?;
+        let standing = read(anchor, chain(anchor).await?.as_ref(), self.subject).await?;
         if standing.tenant == self.tenant {
             Ok(())
         } else {
@@ -121,7 +121,7 @@ pub async fn erase_again(
     anchor: &Anchor,
     vault: &Vault,
 ) -> Result<Vec<Uuid>, TombstoneError> {
-    check_is_the_anchor(pool, anchor).await?;
+    let chain = check_is_the_anchor(pool, anchor).await?;
     let erased = anchor.erased_subjects().await;
     let erased = erased.map_err(|source| TombstoneError::Read {
         name: anchor.name().to_owned(),
@@ -132,10 +132,9 @@ pub async fn erase_again(
     if returned.is_empty() {
         return Ok(returned);
     }
-    let chain = chain(anchor).await?;
     let mut by_tenant: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
     for subject in &returned {
-        let tombstone = read(anchor, &chain, *subject).await?;
+        let tombstone = read(anchor, chain.as_ref(), *subject).await?;
         by_tenant
             .entry(tombstone.tenant)
             .or_default()
@@ -153,49 +152,47 @@ pub async fn erase_again(
     Ok(returned)
 }
 
-async fn check_is_the_anchor(pool: &PgPool, anchor: &Anchor) -> Result<(), TombstoneError> {
+/// Who signs, by the anchor, which must go with what the database says of that. `None` where neither knows anybody.
+async fn check_is_the_anchor(
+    pool: &PgPool,
+    anchor: &Anchor,
+) -> Result<Option<KeyChain>, TombstoneError> {
     let name = || anchor.name().to_owned();
     let mut connection = pool.acquire().await.map_err(TombstoneError::Anchored)?;
-    let Some(own) = books::chain(&mut connection)
-        .await
-        .map_err(TombstoneError::Keys)?
-    else {
-        return Ok(()); // nothing was ever signed here
-    };
+    let own = books::chain(&mut connection).await;
+    let own = own.map_err(TombstoneError::Keys)?;
+    let theirs = chain(anchor).await?;
+    match (&own, &theirs) {
+        (Some(own), Some(theirs)) if !own.agrees_with(theirs) => {
+            return Err(TombstoneError::OtherKeys { name: name() });
+        }
+        (Some(_), None) => {
+            let anchored = sqlx::query_scalar!(
+                r#"select exists (select from es.anchored_heads) as "anchored!""#
+            );
+            let anchored = anchored.fetch_one(&mut *connection).await;
+            if anchored.map_err(TombstoneError::Anchored)? {
+                return Err(TombstoneError::Empty { name: name() });
+            }
+        }
+        (Some(_), Some(_)) | (None, _) => {}
+    }
+    Ok(theirs)
+}
+
+/// Who signs, by the anchor. `None` where it holds no statement about that.
+async fn chain(anchor: &Anchor) -> Result<Option<KeyChain>, TombstoneError> {
+    let name = || anchor.name().to_owned();
     let keys = anchor.keys().await;
     let keys = keys.map_err(|source| TombstoneError::Read {
         name: name(),
         source,
     })?;
     if keys.is_empty() {
-        let anchored =
-            sqlx::query_scalar!(r#"select exists (select from es.anchored_heads) as "anchored!""#);
-        let anchored = anchored.fetch_one(&mut *connection).await;
-        return if anchored.map_err(TombstoneError::Anchored)? {
-            Err(TombstoneError::Empty { name: name() })
-        } else {
-            Ok(())
-        };
+        return Ok(None);
     }
-    let theirs = KeyChain::check(keys, None).map_err(|source| TombstoneError::Chain {
-        name: name(),
-        source,
-    })?;
-    if own.agrees_with(&theirs) {
-        Ok(())
-    } else {
-        Err(TombstoneError::OtherKeys { name: name() })
-    }
-}
-
-async fn chain(anchor: &Anchor) -> Result<KeyChain, TombstoneError> {
-    let name = || anchor.name().to_owned();
-    let keys = anchor.keys().await;
-    let keys = keys.map_err(|source| TombstoneError::Read {
-        name: name(),
-        source,
-    })?;
-    KeyChain::check(keys, None).map_err(|source| TombstoneError::Chain {
+    let chain = KeyChain::check(keys, None);
+    chain.map(Some).map_err(|source| TombstoneError::Chain {
         name: name(),
         source,
     })
@@ -204,7 +201,7 @@ async fn chain(anchor: &Anchor) -> Result<KeyChain, TombstoneError> {
 /// What stands about a subject, signed.
 async fn read(
     anchor: &Anchor,
-    chain: &KeyChain,
+    chain: Option<&KeyChain>,
     subject: Uuid,
 ) -> Result<Tombstone, TombstoneError> {
     let name = || anchor.name().to_owned();
@@ -214,7 +211,8 @@ async fn read(
         source,
     })?;
     let tombstone: Option<Tombstone> = note.text().parse().ok();
-    let signed = |tombstone: &Tombstone| tombstone.subject == subject && chain.has_signed(&note);
+    let is_signed = chain.is_some_and(|chain| chain.has_signed(&note));
+    let signed = |tombstone: &Tombstone| tombstone.subject == subject && is_signed;
     tombstone
         .filter(signed)
         .ok_or_else(|| TombstoneError::NotSigned {
