@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::activity::Activity;
-use domain::data_subject::{ConsentPurpose, DataSubject, DataSubjectCommand, DataSubjectEvent};
+use domain::data_subject::{
+    Access, ConsentPurpose, DataSubject, DataSubjectCommand, DataSubjectEvent,
+};
 use domain::{
     AccountId, ActivityId, CaseReference, ConsentEvidence, ConsentText, Email, Label, Pii,
     SubjectId,
@@ -124,20 +126,26 @@ impl Subjects {
     }
 
     /// Notes that what is held about a person was handed out, and can be fetched until then. Where it was before, and still can
-    /// be, that stands: the record says until when.
-    pub async fn fulfil_access(
+    /// be, that stands. Answers until when it can be fetched.
+    pub async fn hand_out(
         &self,
         call: &Call,
         subject: SubjectId,
         expires_at: DateTime<Utc>,
-    ) -> Result<Committed, CommandError> {
+    ) -> Result<(Committed, DateTime<Utc>), CommandError> {
         let at = call.at;
-        self.execute(
-            call,
-            subject,
-            DataSubjectCommand::FulfilAccess { expires_at, at },
-        )
-        .await
+        let committed = self
+            .execute(
+                call,
+                subject,
+                DataSubjectCommand::FulfilAccess { expires_at, at },
+            )
+            .await?;
+        match self.record(call.account, subject).await?.aggregate.access() {
+            Access::Fulfilled { expires_at } => Ok((committed, expires_at)),
+            // It was asked for anew in the meantime.
+            Access::NotRequested | Access::Requested { .. } => Err(CommandError::Contended),
+        }
     }
 
     pub async fn request_erasure(

@@ -23,6 +23,7 @@ pub mod site;
 mod credential;
 mod error;
 mod event;
+mod export_link;
 mod host;
 mod ids;
 mod impression;
@@ -43,6 +44,7 @@ mod scenario;
 pub use crate::credential::{ApiKeyHash, CredentialError, EmbedKey, WebhookSecret};
 pub use crate::error::{DomainError, ErrorKind};
 pub use crate::event::{DecodeError, EVENT_TYPES, Event, upcasters};
+pub use crate::export_link::ExportLink;
 pub use crate::host::{Hostname, HostnameError};
 pub use crate::ids::{
     AccountId, ActivityId, ApiKeyId, IntegrationId, InvalidId, NotificationId, SiteId, SubjectId,

@@ -89,6 +89,7 @@ impl App {
                 commands.clone(),
                 Arc::new(keys),
                 impressions,
+                secrets.exports.clone(),
                 tuning.write(),
             );
             routes = routes.merge(write_api::router(state));
@@ -101,9 +102,7 @@ impl App {
             let impressions = secrets.impressions.clone();
             let state = ReadState::new(reads, Arc::new(keys), impressions, tuning.read());
             routes = routes.merge(read_api::router(state));
-        }
-        if let (Some(commands), Some(projections)) = (&commands, &projections) {
-            let state = exports(connections, &secrets, vault, commands, projections).await?;
+            let state = exports(connections, &secrets, vault, projections).await?;
             routes = routes.merge(replay_tools::subject::router(state));
         }
         let (mut router, openapi) = routes.split_for_parts();
@@ -189,12 +188,11 @@ impl App {
     }
 }
 
-/// What is held about people, for those who ask.
+/// What is held about people, for those who were given a link.
 async fn exports(
     connections: &Connections,
     secrets: &Secrets,
     vault: Vault,
-    commands: &Commands,
     projections: &Projections,
 ) -> Result<ExportState> {
     let url = &connections.database_url;
@@ -206,16 +204,10 @@ async fn exports(
         vault,
         index: SubjectEvents::new(keys),
         log: EventLog::open(projector).await?,
-        accesses: AccessLog::new(connect(url, Role::Writer, EXPORT_CONNECTIONS)?),
+        accesses: AccessLog::new(connect(url, Role::Compliance, EXPORT_CONNECTIONS)?),
     };
-    let keys = write_api::ApiKeys::new(commands.accounts.clone(), secrets.api_keys.clone());
     let links = secrets.exports.clone();
-    Ok(ExportState::new(
-        commands.clone(),
-        exports,
-        links,
-        Arc::new(keys),
-    ))
+    Ok(ExportState { exports, links })
 }
 
 async fn open_projections(connections: &Connections, vault: Vault) -> Result<Projections> {

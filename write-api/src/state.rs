@@ -16,6 +16,7 @@ pub struct WriteState(Arc<Shared>);
 pub struct Shared {
     pub(crate) commands: Commands,
     pub(crate) impressions: Signer,
+    pub(crate) exports: Signer,
     pub(crate) limits: Limits,
     authenticate: Arc<dyn Authenticate>,
 }
@@ -42,16 +43,19 @@ pub(crate) struct Limits {
 }
 
 impl WriteState {
-    /// `impressions` is the signer that the read side makes impression tokens with.
+    /// `impressions` is the signer that the read side makes impression tokens with, `exports` that by which whoever serves
+    /// exports knows their links.
     pub fn new(
         commands: Commands,
         authenticate: Arc<dyn Authenticate>,
         impressions: Signer,
+        exports: Signer,
         config: WriteConfig,
     ) -> Self {
         Self(Arc::new(Shared {
             commands,
             impressions,
+            exports,
             limits: Limits::new(config),
             authenticate,
         }))

@@ -365,10 +365,8 @@ impl Office {
         match record.aggregate.access() {
             Access::Requested { .. } => {
                 // What was written is handed over as it is.
-                let done = commands
-                    .subjects
-                    .fulfil_access(&call, subject, call.at)
-                    .await?;
+                let handed_out = commands.subjects.hand_out(&call, subject, call.at);
+                let (done, _) = handed_out.await?;
                 said(&done, "answered the request", out)
             }
             Access::NotRequested | Access::Fulfilled { .. } => Ok(()),

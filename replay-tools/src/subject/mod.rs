@@ -5,7 +5,6 @@ mod cli;
 mod erasure;
 mod export;
 mod http;
-mod link;
 mod page;
 mod verify;
 

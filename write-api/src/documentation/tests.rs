@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-const COMMANDS: [(&str, &str); 18] = [
+const COMMANDS: [(&str, &str); 19] = [
     ("post", "/v1/sites"),
     ("patch", "/v1/sites/{site_id}"),
     ("post", "/v1/sites/{site_id}/notifications"),
@@ -29,6 +29,7 @@ const COMMANDS: [(&str, &str); 18] = [
     ("post", "/v1/subjects"),
     ("post", "/v1/subjects/{subject_id}/identities"),
     ("post", "/v1/subjects/{subject_id}/access-requests"),
+    ("post", "/v1/subjects/{subject_id}/exports"),
     ("post", "/v1/subjects/{subject_id}/erasure-requests"),
     (
         "post",

@@ -1,6 +1,7 @@
 //! People: what they agreed to, as a shop reports it, and what they ask for, as a compliance officer enters it.
 
 mod consent;
+mod export;
 mod legal_hold;
 mod link;
 mod person;
@@ -19,6 +20,7 @@ pub(crate) fn routes() -> OpenApiRouter<WriteState> {
         .routes(routes!(register::register_subject))
         .routes(routes!(link::link_identity))
         .routes(routes!(request::request_access))
+        .routes(routes!(export::hand_out_export))
         .routes(routes!(request::request_erasure))
         .routes(routes!(request::withdraw_erasure_request))
         .routes(routes!(legal_hold::place_legal_hold))
