@@ -1,15 +1,18 @@
 //! What a process that writes looks after beside its requests.
 
 use std::convert::Infallible;
+use std::future;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use chrono::TimeDelta;
 use commands::Commands;
 use event_store::seal::{Anchor, Sealer, erase_again};
 use event_store::vault::{FORGOTTEN_WITHIN, SubjectEvents, Vault};
 use event_store::{EventLog, Role, TelemetryLog, Upkeep, connect};
 use projections::{Positions, Progress};
 use read_api::ReadConfig;
+use replay_tools::backup::Backups;
 use replay_tools::subject::{Erasures, Outside};
 
 use crate::config::{Connections, Tuning};
@@ -18,11 +21,12 @@ const UPKEEP_CONNECTIONS: u32 = 1;
 const SEALER_CONNECTIONS: u32 = 2;
 const ERASURE_CONNECTIONS: u32 = 2;
 
-/// Room in the logs, accesses that were noted long ago, erasures, and seals. Any number of processes may.
+/// Room in the logs, accesses that were noted long ago, erasures, seals, and backups. Any number of processes may.
 pub struct Chores {
     upkeep: Upkeep,
     sealer: Arc<Sealer>,
     erasures: Erasures,
+    backups: Option<(Backups, TimeDelta)>,
 }
 
 /// Refuses to go on with keys of people who were erased after those keys were backed up: erases them again.
@@ -74,7 +78,14 @@ impl Chores {
             },
             settled_after: FORGOTTEN_WITHIN,
         };
+        let backups = Backups {
+            source: connections.backed_up()?,
+            places: connections.places()?,
+            retention: tuning.backup_retention,
+        };
+        let every = tuning.backup_every_hours;
         Ok(Self {
+            backups: every.map(|hours| (backups, TimeDelta::hours(hours.into()))),
             upkeep: Upkeep::new(upkeep, vault).keeping_accesses(tuning.audit_retention_days),
             sealer,
             erasures,
@@ -87,7 +98,18 @@ impl Chores {
     }
 
     pub(crate) async fn run(&self) -> Infallible {
-        let (never, ..) = tokio::join!(self.upkeep.run(), self.sealer.run(), self.erasures.run());
+        let backups = async {
+            match &self.backups {
+                Some((backups, every)) => backups.run(*every).await,
+                None => future::pending().await,
+            }
+        };
+        let (never, ..) = tokio::join!(
+            self.upkeep.run(),
+            self.sealer.run(),
+            self.erasures.run(),
+            backups
+        );
         never
     }
 }

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use chrono::TimeDelta;
 use engines::Urls;
+use event_store::Place;
 use platform::rate_limit::Quota;
 use read_api::ReadConfig;
+use replay_tools::backup::{Places, Retention, Source};
 use reqwest::Url;
 use uuid::Uuid;
 use write_api::WriteConfig;
@@ -44,6 +46,12 @@ pub struct Connections {
     /// The folder outside of the database where signed heads of the log are kept; by default `anchor` beside the key file.
     #[arg(long, env = "PROOFLINE_ANCHOR")]
     pub anchor: Option<PathBuf>,
+    /// The folder for backups of the event store and of ClickHouse; by default `backups` beside the key file.
+    #[arg(long, env = "PROOFLINE_BACKUPS")]
+    pub backups: Option<PathBuf>,
+    /// The folder for backups of the key database, apart from the others; by default `key-backups` beside the key file.
+    #[arg(long, env = "PROOFLINE_KEY_BACKUPS")]
+    pub key_backups: Option<PathBuf>,
     /// This process among those that project: like no other's. By default made of host, process and chance.
     #[arg(long, env = "PROOFLINE_WORKER", default_value_t = unlike_any_other())]
     pub worker: String,
@@ -59,6 +67,7 @@ impl fmt::Debug for Connections {
 impl Connections {
     /// To engines that run below a data directory.
     pub fn to_engines(urls: &Urls, data_dir: &std::path::Path) -> Self {
+        let folder = |variable| std::env::var_os(variable).map(PathBuf::from);
         Self {
             database_url: urls.database_url.clone(),
             keys_database_url: std::env::var("KEYS_DATABASE_URL").ok(),
@@ -67,7 +76,9 @@ impl Connections {
             clickhouse_url: urls.clickhouse_url.clone(),
             clickhouse_database: "proofline".to_owned(),
             key_file: data_dir.join("keys.json"),
-            anchor: std::env::var_os("PROOFLINE_ANCHOR").map(PathBuf::from),
+            anchor: folder("PROOFLINE_ANCHOR"),
+            backups: folder("PROOFLINE_BACKUPS"),
+            key_backups: folder("PROOFLINE_KEY_BACKUPS"),
             // Only one platform at a time runs on a data directory: what one that was killed had leased is its
             // successor's at once.
             worker: format!(
@@ -100,6 +111,26 @@ impl Connections {
     pub fn anchor(&self) -> PathBuf {
         let beside = || self.key_file.with_file_name("anchor");
         self.anchor.clone().unwrap_or_else(beside)
+    }
+
+    /// Where backups are kept.
+    pub fn places(&self) -> Result<Places> {
+        let beside = |name| self.key_file.with_file_name(name);
+        let backups = self.backups.clone().unwrap_or_else(|| beside("backups"));
+        let keys = self.key_backups.clone();
+        Ok(Places {
+            backups: Place::folder(&backups)?,
+            keys: Place::folder(&keys.unwrap_or_else(|| beside("key-backups")))?,
+        })
+    }
+
+    /// What is backed up.
+    pub fn backed_up(&self) -> Result<Source> {
+        Ok(Source {
+            database_url: Url::parse(&self.database_url).context("DATABASE_URL is not a URL")?,
+            keys_url: Url::parse(&self.keys_url()?).context("KEYS_DATABASE_URL is not a URL")?,
+            clickhouse: self.clickhouse()?.with_database(&self.clickhouse_database),
+        })
     }
 
     /// Where the subject keys are.
@@ -173,6 +204,15 @@ pub struct Tuning {
         value_parser = clap::value_parser!(u16).range(365..)
     )]
     pub audit_retention_days: u16,
+    /// Make a backup whenever the newest is so old; without this, nobody does but `replay backup create`.
+    #[arg(
+        long,
+        env = "PROOFLINE_BACKUP_EVERY_HOURS",
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    pub backup_every_hours: Option<u16>,
+    #[command(flatten)]
+    pub backup_retention: Retention,
 }
 
 impl Tuning {
@@ -210,6 +250,8 @@ mod tests {
             clickhouse_database: String::new(),
             key_file: PathBuf::new(),
             anchor: None,
+            backups: None,
+            key_backups: None,
             worker: String::new(),
         }
     }

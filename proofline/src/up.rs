@@ -3,9 +3,12 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use engines::{Engines, Progress as _, Spinners};
+use event_store::vault::LocalKeyFile;
+use replay_tools::backup::{Source, Target};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +34,9 @@ pub(crate) struct UpArgs {
     /// Do not open a demo account in a new store.
     #[arg(long)]
     no_demo: bool,
+    /// Bring a backup back first, the newest unless one is named: where the data directory has no databases any more.
+    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "")]
+    restore: Option<String>,
     #[command(flatten)]
     tuning: Tuning,
 }
@@ -62,6 +68,11 @@ async fn serve(
     shutdown: CancellationToken,
 ) -> Result<()> {
     let connections = Connections::to_engines(engines.urls(), &args.data_dir);
+    if let Some(id) = &args.restore {
+        progress.started("Restoring");
+        restore(&connections, id).await?;
+        progress.finished("Restoring");
+    }
     progress.started("Migrating");
     migrate(&connections).await?;
     progress.finished("Migrating");
@@ -82,6 +93,30 @@ async fn serve(
     running.write(&args.data_dir)?;
     say(&running, demo)?;
     app.serve(listener, shutdown).await
+}
+
+/// No name stands for the newest.
+async fn restore(connections: &Connections, id: &str) -> Result<()> {
+    let places = connections.places()?;
+    let newest = places.all().await?.pop().map(|newest| newest.id);
+    let named = Some(id.to_owned()).filter(|id| !id.is_empty());
+    let id = named.or(newest).context("there is no backup")?;
+    let Source {
+        database_url,
+        keys_url,
+        ..
+    } = connections.backed_up()?;
+    let provider = LocalKeyFile::open(&connections.key_file)?;
+    let target = Target {
+        database_url,
+        keys_url,
+        clickhouse: connections.clickhouse()?,
+        clickhouse_database: connections.clickhouse_database.clone(),
+        fingerprint: provider.fingerprint(),
+        provider: Arc::new(provider),
+    };
+    places.restore(&id, None, &target).await?;
+    Ok(())
 }
 
 /// Opens an account in a store that has nothing yet.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use commands::{Commands, Telemetry};
-use event_store::vault::Vault;
+use event_store::vault::{KeyCopies, Vault};
 use event_store::{
     LogName, Notifier, Role, Store, Streams, TagKey, TelemetryLane, TelemetryLog, connect,
     connect_lane,
@@ -50,7 +50,8 @@ pub(crate) async fn open_with(
 pub async fn vault(connections: &Connections, secrets: &Secrets) -> Result<Vault> {
     let keys = connect(&connections.keys_url()?, Role::Vault, KEY_CONNECTIONS)
         .context("KEYS_DATABASE_URL")?;
-    let vault = Vault::new(keys, secrets.provider.clone());
+    let copies = KeyCopies::new(connections.places()?.keys);
+    let vault = Vault::new(keys, secrets.provider.clone(), copies);
     vault.bind(secrets.fingerprint).await.with_context(|| {
         format!(
             "could not use the keys in {}",

@@ -34,6 +34,16 @@ pub(crate) struct EngineArgs {
     clickhouse_database: String,
 }
 
+impl EngineArgs {
+    /// Names no database, and which one it is.
+    pub(crate) fn clickhouse(&self, running: &Running) -> Result<(Client, &str)> {
+        Ok((
+            clickhouse(&running.clickhouse_url)?,
+            &self.clickhouse_database,
+        ))
+    }
+}
+
 /// Passwords stay out of logs.
 impl fmt::Debug for EngineArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,27 +51,16 @@ impl fmt::Debug for EngineArgs {
     }
 }
 
-/// Either every engine is named, or all are those of the platform that runs here: never some of each.
 pub(crate) async fn open(
     args: &EngineArgs,
     database_url: Option<String>,
     data_dir: &Path,
 ) -> Result<Drivers> {
-    let named = database_url
-        .zip(args.redis_url.clone())
-        .zip(args.clickhouse_url.clone());
     let Running {
         database_url,
         redis_url,
         clickhouse_url,
-    } = match named {
-        Some(((database_url, redis_url), clickhouse_url)) => Running {
-            database_url,
-            redis_url,
-            clickhouse_url,
-        },
-        None => Running::read(data_dir)?,
-    };
+    } = urls(args, database_url, data_dir)?;
     let config = DriversConfig {
         projector: connect(&database_url, Role::Projector, CONNECTIONS)
             .context("DATABASE_URL is no Postgres URL")?,
@@ -71,6 +70,25 @@ pub(crate) async fn open(
         clickhouse_database: args.clickhouse_database.clone(),
     };
     Ok(Drivers::open(config).await?)
+}
+
+/// Either every engine is named, or all are those of the platform that runs here: never some of each.
+pub(crate) fn urls(
+    args: &EngineArgs,
+    database_url: Option<String>,
+    data_dir: &Path,
+) -> Result<Running> {
+    let named = database_url
+        .zip(args.redis_url.clone())
+        .zip(args.clickhouse_url.clone());
+    match named {
+        Some(((database_url, redis_url), clickhouse_url)) => Ok(Running {
+            database_url,
+            redis_url,
+            clickhouse_url,
+        }),
+        None => Running::read(data_dir),
+    }
 }
 
 /// User and password are taken out of the URL: the client sends them in headers.

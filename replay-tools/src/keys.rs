@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use commands::Secrets;
-use event_store::vault::{LocalKeyFile, Vault};
-use event_store::{Role, TagKey, connect};
+use event_store::vault::{KeyCopies, LocalKeyFile, Vault};
+use event_store::{Place, Role, TagKey, connect};
 use sqlx::PgPool;
 
 const CONNECTIONS: u32 = 4;
@@ -21,6 +21,9 @@ pub(crate) struct KeyArgs {
     /// The platform's key file; by default that in the data directory.
     #[arg(long, env = "PROOFLINE_KEY_FILE")]
     key_file: Option<PathBuf>,
+    /// The folder for backups of the key database; by default that in the data directory.
+    #[arg(long, env = "PROOFLINE_KEY_BACKUPS")]
+    key_backups: Option<PathBuf>,
 }
 
 /// Passwords stay out of logs.
@@ -43,21 +46,14 @@ pub(crate) struct Keys {
 impl KeyArgs {
     /// A key file is never made here: what keys of one's own seal could not be read by the platform.
     pub(crate) async fn open(&self, database_url: &str, data_dir: &Path) -> Result<Keys> {
-        let key_file = match &self.key_file {
-            Some(named) => named.clone(),
-            None => data_dir.join("keys.json"),
-        };
-        let provider = LocalKeyFile::open(&key_file)
-            .with_context(|| format!("could not open {}", key_file.display()))?;
-        let url = match &self.keys_database_url {
-            Some(url) => url.clone(),
-            None => beside(database_url),
-        };
+        let provider = self.provider(data_dir)?;
+        let url = self.url(database_url);
         let pool = connect(&url, Role::Vault, CONNECTIONS).context("KEYS_DATABASE_URL")?;
+        let copies = KeyCopies::new(self.backups(data_dir)?);
         let (secrets, tags) = (Secrets::of(&provider), TagKey::of(&provider));
         let fingerprint = provider.fingerprint();
         let provider = Arc::new(provider);
-        let vault = Vault::new(pool.clone(), provider.clone());
+        let vault = Vault::new(pool.clone(), provider.clone(), copies);
         vault.bind(fingerprint).await?;
         Ok(Keys {
             provider,
@@ -66,6 +62,26 @@ impl KeyArgs {
             secrets,
             tags,
         })
+    }
+
+    pub(crate) fn provider(&self, data_dir: &Path) -> Result<LocalKeyFile> {
+        let in_data_dir = || data_dir.join("keys.json");
+        let key_file = self.key_file.clone().unwrap_or_else(in_data_dir);
+        LocalKeyFile::open(&key_file)
+            .with_context(|| format!("could not open {}", key_file.display()))
+    }
+
+    /// Where the subject keys are.
+    pub(crate) fn url(&self, database_url: &str) -> String {
+        let beside = || beside(database_url);
+        self.keys_database_url.clone().unwrap_or_else(beside)
+    }
+
+    /// Where their backups are.
+    pub(crate) fn backups(&self, data_dir: &Path) -> Result<Place> {
+        let in_data_dir = || data_dir.join("key-backups");
+        let named = self.key_backups.clone();
+        Ok(Place::folder(&named.unwrap_or_else(in_data_dir))?)
     }
 }
 

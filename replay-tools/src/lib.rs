@@ -4,6 +4,7 @@
 //! it works through the same crates as the platform does.
 
 mod audit;
+pub mod backup;
 mod check;
 mod dead_letters;
 mod engines;
@@ -23,6 +24,7 @@ use clap::{Parser, Subcommand};
 use domain::CaseReference;
 
 use crate::audit::AuditCommand;
+use crate::backup::BackupCommand;
 use crate::dead_letters::DeadLettersCommand;
 use crate::subject::SubjectCommand;
 
@@ -51,6 +53,9 @@ enum Command {
     /// Look back at what was done, prove that the log is what it was, and write evidence for others
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Make backups, look after them, and bring one back
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Answer people who ask what is held about them, or to be erased
     Subject {
         /// Why, as a reference such as `ticket:4711`: kept for ever with what is done.
@@ -103,11 +108,14 @@ pub async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> Result<(
     let database_url = match (&given, &arguments.command) {
         (Some(url), _) => url.clone(),
         (None, Command::Audit(command)) if command.is_offline() => String::new(),
+        (None, Command::Backup(_)) => String::new(),
         (None, _) => Running::read(data_dir)?.database_url,
     };
-    let open = async |args: &engines::EngineArgs| engines::open(args, given, data_dir).await;
+    let open =
+        async |args: &engines::EngineArgs| engines::open(args, given.clone(), data_dir).await;
     match arguments.command {
         Command::Status { json } => status::run(&database_url, json, out).await,
+        Command::Backup(command) => backup::run(given.clone(), data_dir, command, out).await,
         Command::Audit(command) => audit::run(&database_url, data_dir, command, out).await,
         Command::Subject { reason, command } => {
             subject::run(&database_url, data_dir, command, reason, out).await

@@ -38,7 +38,11 @@ fn erased(subject: Uuid) -> Value {
 
 /// A vault as another process has it, over the same key file.
 fn another(world: &World, provider: Arc<dyn KeyProvider>) -> Vault {
-    Vault::new(connect(&world.keys_url, Role::Vault, 4).unwrap(), provider)
+    Vault::new(
+        connect(&world.keys_url, Role::Vault, 4).unwrap(),
+        provider,
+        tests::key_copies(&world.key_file()).unwrap(),
+    )
 }
 
 fn key_file(world: &World) -> LocalKeyFile {
@@ -213,6 +217,10 @@ impl KeyProvider for Faulty {
         wrapped: &'a [u8],
     ) -> BoxFuture<'a, Result<SubjectKey, ProviderError>> {
         self.file.unwrap(key_id, subject, wrapped)
+    }
+
+    fn holds<'a>(&'a self, key_id: &'a str) -> BoxFuture<'a, Result<bool, ProviderError>> {
+        self.file.holds(key_id)
     }
 
     fn renew<'a>(&'a self, key_id: &'a str) -> BoxFuture<'a, Result<String, ProviderError>> {

@@ -345,6 +345,8 @@ pub(crate) fn connections(world: &World) -> Connections {
         clickhouse_database: world.clickhouse_database.clone(),
         key_file: world.key_file(),
         anchor: None,
+        backups: None,
+        key_backups: None,
         worker: uuid::Uuid::now_v7().to_string(),
     }
 }
@@ -355,5 +357,7 @@ pub(crate) fn tuning() -> Tuning {
         collect_events_per_second: 1_000_000,
         collect_requests_per_second: 1_000_000,
         audit_retention_days: 2_557,
+        backup_every_hours: None,
+        backup_retention: replay_tools::backup::Retention::default(),
     }
 }

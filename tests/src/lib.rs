@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use event_store::vault::{LocalKeyFile, Vault};
+use event_store::vault::{KeyCopies, LocalKeyFile, Vault};
 use event_store::{
-    Role, Store, Streams, TagKey, TelemetryLane, TelemetryLog, connect, connect_lane,
+    Place, Role, Store, Streams, TagKey, TelemetryLane, TelemetryLog, connect, connect_lane,
 };
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use tempfile::TempDir;
@@ -121,7 +121,17 @@ pub async fn open_store(database_url: &str, keys_url: &str, key_file: &Path) -> 
 
 fn vault(keys_url: &str, key_file: &Path) -> Result<Vault> {
     let provider = Arc::new(LocalKeyFile::open_or_create(key_file)?);
-    Ok(Vault::new(connect(keys_url, Role::Vault, 4)?, provider))
+    Ok(Vault::new(
+        connect(keys_url, Role::Vault, 4)?,
+        provider,
+        key_copies(key_file)?,
+    ))
+}
+
+/// Where a platform keeps them that is given this key file.
+pub fn key_copies(key_file: &Path) -> Result<KeyCopies> {
+    let folder = key_file.with_file_name("key-backups");
+    Ok(KeyCopies::new(Place::folder(&folder)?))
 }
 
 async fn make_template(admin_url: &str) -> Result<String> {

@@ -9,80 +9,45 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use futures::TryStreamExt as _;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode};
 use uuid::Uuid;
 
 use super::head::SignedHead;
 use super::merkle::Hash;
 use super::note::Note;
 use super::tree;
+use crate::place::{Place, PlaceError, Stored};
 
 const ERASED: &str = "erased";
 
 /// Why an anchor did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum AnchorError {
-    #[error("{url} is no place for an anchor: it takes a path of a folder")]
-    NoPlace {
-        url: String,
-        source: object_store::Error,
-    },
-    #[error("could not make the anchor's folder {path}")]
-    MakeFolder {
-        path: String,
-        source: std::io::Error,
-    },
-    #[error("could not write {path} to the anchor")]
-    Write {
-        path: Path,
-        source: object_store::Error,
-    },
-    #[error("could not read {path} from the anchor")]
-    Read {
-        path: Path,
-        source: object_store::Error,
-    },
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     #[error("the anchor holds another {path}: the log was forked, or one of the two was forged")]
     Differs { path: Path },
     #[error("{path} at the anchor is malformed")]
     Malformed { path: Path },
 }
 
-/// A place outside.
+/// A place outside. What is written is remembered under its name.
 #[derive(Clone, Debug)]
-pub struct Anchor {
-    name: String,
-    store: Arc<dyn ObjectStore>,
-}
+pub struct Anchor(Place);
 
 impl Anchor {
-    /// A folder, which is made where there is none. Each write is on the disk when it returns.
+    /// A folder, which is made where there is none.
     pub fn folder(path: &std::path::Path) -> Result<Self, AnchorError> {
-        let name = path.display().to_string();
-        std::fs::create_dir_all(path).map_err(|source| AnchorError::MakeFolder {
-            path: name.clone(),
-            source,
-        })?;
-        let store =
-            LocalFileSystem::new_with_prefix(path).map_err(|source| AnchorError::NoPlace {
-                url: name.clone(),
-                source,
-            })?;
-        Ok(Self::new(name, Arc::new(store.with_fsync(true))))
+        Ok(Self(Place::folder(path)?))
     }
 
-    /// Any store. What is written is remembered under the name.
-    pub fn new(name: String, store: Arc<dyn ObjectStore>) -> Self {
-        Self { name, store }
+    pub fn new(place: Place) -> Self {
+        Self(place)
     }
 
     pub fn name(&self) -> &str {
-        &self.name
+        self.0.name()
     }
 
     pub(super) async fn put_key(&self, place: usize, note: &Note) -> Result<(), AnchorError> {
@@ -128,7 +93,7 @@ impl Anchor {
     pub async fn erased_subjects(&self) -> Result<Vec<Uuid>, AnchorError> {
         let listed = self.listed(Path::from(ERASED)).await?;
         let subjects = listed.into_iter().map(|object| {
-            let path = object.location;
+            let path = object.path;
             let name = path.filename().and_then(|name| name.strip_suffix(".txt"));
             let subject = name.and_then(|name| name.parse().ok());
             subject.ok_or(AnchorError::Malformed { path })
@@ -140,7 +105,7 @@ impl Anchor {
     pub async fn keys(&self) -> Result<Vec<Note>, AnchorError> {
         let mut keys = Vec::new();
         for object in self.listed(Path::from("keys")).await? {
-            let path = object.location;
+            let path = object.path;
             let text = self.text(&path).await?;
             keys.push(text.parse().map_err(|_| AnchorError::Malformed { path })?);
         }
@@ -151,7 +116,7 @@ impl Anchor {
     pub async fn heads(&self, incarnation: Uuid) -> Result<Vec<SignedHead>, AnchorError> {
         let mut heads = Vec::new();
         for object in self.listed(heads_path(incarnation)).await? {
-            heads.push(self.head(object.location).await?);
+            heads.push(self.head(object.path).await?);
         }
         Ok(heads)
     }
@@ -162,7 +127,7 @@ impl Anchor {
         incarnation: Uuid,
     ) -> Result<Option<SignedHead>, AnchorError> {
         match self.listed(heads_path(incarnation)).await?.pop() {
-            Some(object) => self.head(object.location).await.map(Some),
+            Some(object) => self.head(object.path).await.map(Some),
             None => Ok(None),
         }
     }
@@ -181,7 +146,7 @@ impl Anchor {
             .listed(Path::from(format!("{incarnation}/leaves")))
             .await?;
         let parts = listed.into_iter().map(|object| {
-            let path = object.location;
+            let path = object.path;
             let size = number(&path).ok_or_else(|| AnchorError::Malformed { path: path.clone() });
             Ok((size?, path))
         });
@@ -197,7 +162,7 @@ impl Anchor {
     ) -> Result<Vec<Hash>, AnchorError> {
         let mut leaves = Vec::new();
         for (_, path) in parts.range(from + 1..=to) {
-            let part = tree::from_bytes(&self.read(path).await?);
+            let part = tree::from_bytes(&self.0.read(path).await?);
             leaves.extend(part.ok_or_else(|| AnchorError::Malformed { path: path.clone() })?);
         }
         Ok(leaves)
@@ -205,46 +170,21 @@ impl Anchor {
 
     /// Writes what is not there yet; what is there must be the same.
     async fn put(&self, path: Path, bytes: Vec<u8>) -> Result<(), AnchorError> {
-        let written = self
-            .store
-            .put_opts(&path, bytes.clone().into(), PutMode::Create.into())
-            .await;
-        match written {
-            Ok(_) => Ok(()),
-            Err(object_store::Error::AlreadyExists { .. }) => {
-                if self.read(&path).await? == bytes {
-                    Ok(())
-                } else {
-                    Err(AnchorError::Differs { path })
-                }
-            }
-            Err(source) => Err(AnchorError::Write { path, source }),
+        if self.0.create(&path, bytes.clone()).await? || self.0.read(&path).await? == bytes {
+            Ok(())
+        } else {
+            Err(AnchorError::Differs { path })
         }
     }
 
-    async fn read(&self, path: &Path) -> Result<Vec<u8>, AnchorError> {
-        let failed = |source| AnchorError::Read {
-            path: path.clone(),
-            source,
-        };
-        let object = self.store.get(path).await.map_err(failed)?;
-        Ok(object.bytes().await.map_err(failed)?.to_vec())
-    }
-
     async fn text(&self, path: &Path) -> Result<String, AnchorError> {
-        let text = String::from_utf8(self.read(path).await?);
+        let text = String::from_utf8(self.0.read(path).await?);
         text.map_err(|_| AnchorError::Malformed { path: path.clone() })
     }
 
     /// What stands below a path, by name.
-    async fn listed(&self, below: Path) -> Result<Vec<ObjectMeta>, AnchorError> {
-        let listed = self.store.list(Some(&below)).try_collect::<Vec<_>>().await;
-        let mut listed = listed.map_err(|source| AnchorError::Read {
-            path: below,
-            source,
-        })?;
-        listed.sort_by(|a, b| a.location.cmp(&b.location));
-        Ok(listed)
+    async fn listed(&self, below: Path) -> Result<Vec<Stored>, AnchorError> {
+        Ok(self.0.list(&below).await?)
     }
 }
 

@@ -7,7 +7,8 @@
 //! 1. The provider puts new keys in the place of those that wrap the subjects'.
 //! 2. One transaction removes the wrapped keys and retires what wrapped them; no new key comes under those from then on.
 //! 3. The keys of everybody else are wrapped anew, batch by batch.
-//! 4. The provider destroys the retired keys, and what it says of that is kept.
+//! 4. They are copied to where key backups are, since older backups hold them under the retired keys.
+//! 5. The provider destroys the retired keys, and what it says of that is kept.
 
 use std::time::Duration;
 
@@ -130,7 +131,10 @@ impl Vault {
         loop {
             match self.rewrap(old, &new).await? {
                 Rewrapped::Some => {}
-                Rewrapped::Nothing => return self.destroy(old).await,
+                Rewrapped::Nothing => {
+                    self.copy_rewrapped(old).await?;
+                    return self.destroy(old).await;
+                }
                 Rewrapped::UnderRetired => new = self.provider.renew(&new).await?,
             }
         }
@@ -226,6 +230,14 @@ impl Vault {
             new,
             &subjects,
             &wrapped
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(VaultError::EraseKeys)?;
+        sqlx::query!(
+            "insert into keys.successor (provider_key_id, successor_id) values ($1, $2) on conflict do nothing",
+            old,
+            new
         )
         .execute(&mut *tx)
         .await

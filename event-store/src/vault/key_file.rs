@@ -301,6 +301,10 @@ impl KeyProvider for LocalKeyFile {
         Box::pin(async move { self.unwrap_now(key_id, subject, wrapped) })
     }
 
+    fn holds<'a>(&'a self, key_id: &'a str) -> BoxFuture<'a, Result<bool, ProviderError>> {
+        Box::pin(async move { Ok(self.look()?.keys.contains_key(key_id)) })
+    }
+
     fn renew<'a>(&'a self, key_id: &'a str) -> BoxFuture<'a, Result<String, ProviderError>> {
         Box::pin(async move { self.renew_now(key_id) })
     }

@@ -1,5 +1,6 @@
 //! The vault: personal data is sealed before it is stored and opened when it is read, under a key per data subject.
 
+mod copies;
 mod envelope;
 mod erasure;
 mod key_file;
@@ -18,6 +19,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+pub use self::copies::KeyCopies;
 use self::erasure::Watch;
 pub use self::erasure::{Erasure, FORGOTTEN_WITHIN};
 pub use self::key_file::LocalKeyFile;
@@ -26,6 +28,7 @@ pub use self::provider::{Destroyed, KeyProvider, ProviderError};
 pub use self::subject_events::{Claim, SubjectEvents};
 use crate::bucket::Bucket;
 use crate::lane::Lane;
+use crate::place::PlaceError;
 
 /// Whose the platform's own keys are. No account has this id.
 const PLATFORM: Uuid = Uuid::nil();
@@ -105,6 +108,10 @@ pub enum VaultError {
     StoreKeys(#[source] Arc<sqlx::Error>),
     #[error("too many new subjects wait for their keys already")]
     Overloaded,
+    #[error("could not reach the copies of keys that were wrapped anew")]
+    Copies(#[source] PlaceError),
+    #[error("{0} is no copy of keys")]
+    MalformedCopy(String),
     #[error("the key provider failed")]
     Provider(#[from] ProviderError),
 }
@@ -118,6 +125,7 @@ impl VaultError {
                 | Self::StoreKey(_)
                 | Self::StoreKeys(_)
                 | Self::EraseKeys(_)
+                | Self::Copies(_)
                 | Self::IndexBehind { .. }
                 | Self::Renewing(_)
                 | Self::Overloaded
@@ -130,6 +138,7 @@ impl VaultError {
 pub struct Vault {
     keys: PgPool,
     provider: Arc<dyn KeyProvider>,
+    copies: KeyCopies,
     new_keys: Lane<StoreKeys>,
     cached: Cached,
     _watch: Arc<Watch>,
@@ -143,7 +152,7 @@ type Keys = HashMap<Uuid, Option<Arc<SubjectKey>>>;
 impl Vault {
     /// `keys` is a pool on the key database, as role `proofline_vault`. Within a runtime: new keys have a task of their own, and
     /// so has looking for subjects that others erased.
-    pub fn new(keys: PgPool, provider: Arc<dyn KeyProvider>) -> Self {
+    pub fn new(keys: PgPool, provider: Arc<dyn KeyProvider>, copies: KeyCopies) -> Self {
         let cached = moka::sync::Cache::builder()
             .max_capacity(CACHED_KEYS_MAX)
             .time_to_live(CACHED_KEY_AGE)
@@ -153,6 +162,7 @@ impl Vault {
             _watch: Arc::new(Watch::start(keys.clone(), cached.clone())),
             keys,
             provider,
+            copies,
             cached,
         }
     }

@@ -34,6 +34,9 @@ pub trait KeyProvider: Send + Sync {
         wrapped: &'a [u8],
     ) -> BoxFuture<'a, Result<SubjectKey, ProviderError>>;
 
+    /// Whether it has a key of that name, so that what this wrapped can be opened.
+    fn holds<'a>(&'a self, key_id: &'a str) -> BoxFuture<'a, Result<bool, ProviderError>>;
+
     /// Puts a new key in the place of this one, which can still unwrap. Answers the new one's name; where one took its
     /// place already, the name of that.
     fn renew<'a>(&'a self, key_id: &'a str) -> BoxFuture<'a, Result<String, ProviderError>>;

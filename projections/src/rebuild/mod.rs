@@ -8,6 +8,7 @@
 mod books;
 mod clickhouse;
 mod error;
+mod facts_copy;
 mod fold;
 mod meters;
 mod postgres;
@@ -23,6 +24,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 pub use self::error::RebuildError;
+pub use self::facts_copy::FactsCopy;
 pub(crate) use self::meters::show_builds;
 use self::postgres::{RowSum, Sees, begin_long};
 pub use self::progress::{Building, Progressed, Stage, Tracker};

@@ -327,6 +327,7 @@ impl Platform {
         Vault::new(
             connect(&self.keys_url(), Role::Vault, 4).unwrap(),
             Arc::new(provider),
+            tests::key_copies(&self.stage.connections.key_file).unwrap(),
         )
     }
 

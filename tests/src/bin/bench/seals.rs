@@ -31,7 +31,11 @@ pub(crate) fn sealer(
     let anchor = Anchor::folder(anchor)?;
     Ok(Sealer::new(
         connect(database_url, Role::Sealer, CONNECTIONS)?,
-        Vault::new(keys, Arc::new(provider)),
+        Vault::new(
+            keys,
+            Arc::new(provider),
+            tests::key_copies(&connections.key_file)?,
+        ),
         vec![anchor],
     ))
 }

@@ -1,0 +1,196 @@
+//! `replay backup`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use event_store::Place;
+use serde_json::json;
+use url::Url;
+
+use super::{BackupError, Backups, Manifest, Places, Retention, Source, Target};
+use crate::engines::{self, EngineArgs};
+use crate::keys::KeyArgs;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupCommand {
+    /// Make a backup of everything, and remove those that are not kept any longer
+    Create {
+        #[command(flatten)]
+        places: PlaceArgs,
+        #[command(flatten)]
+        engines: EngineArgs,
+        #[command(flatten)]
+        retention: Retention,
+    },
+    /// Show every backup, oldest first
+    List {
+        #[command(flatten)]
+        places: PlaceArgs,
+        /// One JSON document instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read all of a backup and of its keys', and compare with what was written
+    Verify {
+        /// As `list` shows it; by default the newest.
+        id: Option<String>,
+        #[command(flatten)]
+        places: PlaceArgs,
+    },
+    /// Bring a backup back into databases that do not stand yet, named by DATABASE_URL, REDIS_URL and CLICKHOUSE_URL
+    Restore {
+        /// As `list` shows it; by default the newest.
+        id: Option<String>,
+        /// Take the keys of this backup instead of the newest.
+        #[arg(long)]
+        keys_of: Option<String>,
+        #[command(flatten)]
+        places: PlaceArgs,
+        #[command(flatten)]
+        engines: EngineArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArgs {
+    /// The folder for backups of the event store; by default that in the data directory.
+    #[arg(long, env = "PROOFLINE_BACKUPS")]
+    backups: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
+}
+
+impl PlaceArgs {
+    fn open(&self, data_dir: &Path) -> Result<Places> {
+        let in_data_dir = || data_dir.join("backups");
+        let named = self.backups.clone();
+        Ok(Places {
+            backups: Place::folder(&named.unwrap_or_else(in_data_dir))?,
+            keys: self.keys.backups(data_dir)?,
+        })
+    }
+}
+
+pub(crate) async fn run(
+    database_url: Option<String>,
+    data_dir: &Path,
+    command: BackupCommand,
+    out: &mut (dyn Write + Send),
+) -> Result<()> {
+    match command {
+        BackupCommand::Create {
+            places,
+            engines,
+            retention,
+        } => {
+            let running = engines::urls(&engines, database_url, data_dir)?;
+            let (clickhouse, database) = engines.clickhouse(&running)?;
+            let backups = Backups {
+                source: Source {
+                    database_url: url(&running.database_url)?,
+                    keys_url: url(&places.keys.url(&running.database_url))?,
+                    clickhouse: clickhouse.with_database(database),
+                },
+                places: places.open(data_dir)?,
+                retention,
+            };
+            let made = backups.create().await?;
+            writeln!(out, "{}", line(&made))?;
+        }
+        BackupCommand::List { places, json } => {
+            let places = places.open(data_dir)?;
+            let (all, keys) = (places.all().await?, places.all_keys().await?);
+            if json {
+                let all = json!({ "backups": all, "key_backups": keys });
+                writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
+                return Ok(());
+            }
+            for made in &all {
+                writeln!(out, "{}", line(made))?;
+            }
+            for made in &keys {
+                writeln!(out, "{}  keys, {} bytes", made.id, made.dump.bytes)?;
+            }
+        }
+        BackupCommand::Verify { id, places } => {
+            let places = places.open(data_dir)?;
+            let id = named_or_newest(id, &places).await?;
+            let made = places.verify(&id).await?;
+            writeln!(out, "ok      {}", line(&made))?;
+            match places.verify_keys(&id).await {
+                Ok(keys) => writeln!(out, "ok      {}  keys, {} bytes", id, keys.dump.bytes)?,
+                Err(BackupError::NotFound(_)) => {
+                    writeln!(
+                        out,
+                        "        its keys are not kept any longer; a later backup has them"
+                    )?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        BackupCommand::Restore {
+            id,
+            keys_of,
+            places,
+            engines,
+        } => {
+            let running = engines::urls(&engines, database_url, data_dir)?;
+            let (clickhouse, database) = engines.clickhouse(&running)?;
+            let provider = places.keys.provider(data_dir)?;
+            let target = Target {
+                database_url: url(&running.database_url)?,
+                keys_url: url(&places.keys.url(&running.database_url))?,
+                clickhouse,
+                clickhouse_database: database.to_owned(),
+                fingerprint: provider.fingerprint(),
+                provider: Arc::new(provider),
+            };
+            let places = places.open(data_dir)?;
+            let id = named_or_newest(id, &places).await?;
+            let restored = places.restore(&id, keys_of.as_deref(), &target).await?;
+            writeln!(out, "restored {}", line(&restored.manifest))?;
+            writeln!(
+                out,
+                "with the keys of {}, and {} of the copies made since",
+                restored.keys.id, restored.keys_from_copies
+            )?;
+            writeln!(
+                out,
+                "log {} is log {} now; compare it with its anchor by: replay audit verify --restored {}",
+                restored.manifest.events.log, restored.log, restored.manifest.events.log
+            )?;
+        }
+    }
+    Ok(())
+}
+
+async fn named_or_newest(id: Option<String>, places: &Places) -> Result<String> {
+    match id {
+        Some(id) => Ok(id),
+        None => {
+            let newest = places.all().await?.pop();
+            Ok(newest.context("there is no backup")?.id)
+        }
+    }
+}
+
+fn line(made: &Manifest) -> String {
+    let facts = &made.facts;
+    let parts = facts.parts.iter().map(|part| part.bytes).sum::<u64>();
+    format!(
+        "{}  events up to {}, telemetry up to {}, facts up to {}, {} bytes",
+        made.id,
+        made.events.head,
+        made.telemetry.head,
+        facts.checkpoint,
+        made.dump.bytes + parts
+    )
+}
+
+/// Errors never show it: it may have a password.
+fn url(text: &str) -> Result<Url> {
+    Url::parse(text).context("DATABASE_URL or KEYS_DATABASE_URL is no URL")
+}

@@ -1,0 +1,192 @@
+//! What stands in a backup.
+
+use chrono::{DateTime, Utc};
+use event_store::{Content, Place, PlacePath};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::BackupError;
+
+/// Written last: what has none is no backup.
+const NAME: &str = "manifest.json";
+
+/// A backup of the event store, of its read models in Postgres, and of the facts in ClickHouse. Stored; never rename.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub kind: Kind,
+    pub id: String,
+    /// Of the moment that it shows.
+    pub taken_at: DateTime<Utc>,
+    pub release: String,
+    pub events: Extent,
+    pub telemetry: Extent,
+    pub facts: Facts,
+    /// The roles that own or may do something in the databases: they belong to a cluster and are in no dump.
+    pub roles: Vec<String>,
+    pub dump: Part,
+}
+
+/// A backup of the key database, made after the other of its name: it has the key of everybody in that. Stored; never rename.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeyManifest {
+    pub kind: KeyKind,
+    pub id: String,
+    pub taken_at: DateTime<Utc>,
+    pub dump: Part,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    #[serde(rename = "proofline.backup.1")]
+    Backup1,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyKind {
+    #[serde(rename = "proofline.key-backup.1")]
+    KeyBackup1,
+}
+
+/// How far a log went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    pub log: Uuid,
+    pub head: i64,
+}
+
+/// The rows of the version of the facts that was served.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    pub version: i32,
+    /// Every event up to here has its row.
+    pub checkpoint: i64,
+    pub parts: Vec<Part>,
+}
+
+/// A file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub name: String,
+    pub bytes: u64,
+    /// In hexadecimal.
+    pub sha256: String,
+}
+
+impl Part {
+    pub(super) fn new(name: &str, content: Content) -> Self {
+        Self {
+            name: name.to_owned(),
+            bytes: content.bytes,
+            sha256: hex(content),
+        }
+    }
+
+    fn is(&self, content: Content) -> bool {
+        self.bytes == content.bytes && self.sha256 == hex(content)
+    }
+}
+
+fn hex(content: Content) -> String {
+    let bytes = content.sha256.iter();
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Of either kind.
+pub(super) trait Described: Serialize + DeserializeOwned {
+    fn id(&self) -> &str;
+    fn taken_at(&self) -> DateTime<Utc>;
+    fn parts(&self) -> Vec<&Part>;
+}
+
+impl Described for Manifest {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn taken_at(&self) -> DateTime<Utc> {
+        self.taken_at
+    }
+
+    fn parts(&self) -> Vec<&Part> {
+        std::iter::once(&self.dump)
+            .chain(&self.facts.parts)
+            .collect()
+    }
+}
+
+impl Described for KeyManifest {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn taken_at(&self) -> DateTime<Utc> {
+        self.taken_at
+    }
+
+    fn parts(&self) -> Vec<&Part> {
+        vec![&self.dump]
+    }
+}
+
+pub(super) fn path(id: &str, name: &str) -> PlacePath {
+    PlacePath::from_iter([id, name])
+}
+
+pub(super) async fn write(place: &Place, manifest: &impl Described) -> Result<(), BackupError> {
+    let text = serde_json::to_vec_pretty(manifest).map_err(BackupError::Serialise)?;
+    let written = place.create(&path(manifest.id(), NAME), text).await?;
+    written
+        .then_some(())
+        .ok_or_else(|| BackupError::Exists(manifest.id().to_owned()))
+}
+
+pub(super) async fn read<M: Described>(place: &Place, id: &str) -> Result<M, BackupError> {
+    let bytes = place.read(&path(id, NAME)).await;
+    let bytes = bytes.map_err(|error| match error.is_not_found() {
+        true => BackupError::NotFound(id.to_owned()),
+        false => error.into(),
+    })?;
+    serde_json::from_slice(&bytes).map_err(|source| BackupError::Malformed {
+        id: id.to_owned(),
+        source,
+    })
+}
+
+/// Every backup, oldest first.
+pub(super) async fn all<M: Described>(place: &Place) -> Result<Vec<M>, BackupError> {
+    let mut manifests = Vec::new();
+    for stored in place.list(&PlacePath::default()).await? {
+        let mut parts = stored.path.parts();
+        if let (Some(id), Some(name), None) = (parts.next(), parts.next(), parts.next())
+            && name.as_ref() == NAME
+        {
+            manifests.push(read(place, id.as_ref()).await?);
+        }
+    }
+    manifests.sort_by_key(M::taken_at);
+    Ok(manifests)
+}
+
+/// Reads every file of it, and compares.
+pub(super) async fn compare(place: &Place, manifest: &impl Described) -> Result<(), BackupError> {
+    for part in manifest.parts() {
+        let content = place.content(&path(manifest.id(), &part.name)).await?;
+        if !part.is(content) {
+            return Err(BackupError::Altered {
+                id: manifest.id().to_owned(),
+                part: part.name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Removes it: the manifest first, so that what is half removed is no backup.
+pub(super) async fn remove(place: &Place, manifest: &impl Described) -> Result<(), BackupError> {
+    place.remove(&path(manifest.id(), NAME)).await?;
+    for part in manifest.parts() {
+        place.remove(&path(manifest.id(), &part.name)).await?;
+    }
+    Ok(())
+}
