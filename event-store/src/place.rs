@@ -1,5 +1,7 @@
 //! A place outside of the databases, for what has to outlive them: a folder, or an object store.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
@@ -83,8 +85,18 @@ pub struct Place {
 impl Place {
     /// A folder, which is made where there is none. Each write is on the disk when it returns.
     pub fn folder(path: &std::path::Path) -> Result<Self, PlaceError> {
+        Self::made(path, &mut DirBuilder::new())
+    }
+
+    /// The same, and where it is made, nobody else may look into it.
+    pub fn private_folder(path: &std::path::Path) -> Result<Self, PlaceError> {
+        Self::made(path, DirBuilder::new().mode(0o700))
+    }
+
+    fn made(path: &std::path::Path, builder: &mut DirBuilder) -> Result<Self, PlaceError> {
         let name = path.display().to_string();
-        std::fs::create_dir_all(path).map_err(|source| PlaceError::MakeFolder {
+        let made = builder.recursive(true).create(path);
+        made.map_err(|source| PlaceError::MakeFolder {
             name: name.clone(),
             source,
         })?;

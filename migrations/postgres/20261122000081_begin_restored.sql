@@ -15,6 +15,8 @@ begin
     from es.log l
     where l.name = before.name and p.incarnation = before.incarnation and p.name = any(came_back);
   end loop;
+  -- A dump says nothing of the database itself.
+  execute format('revoke temporary on database %I from public', current_database());
   -- Whoever held a shard, or was about to write, did so elsewhere.
   update es.projections set lease_owner = null where lease_owner is not null;
   delete from es.intents;

@@ -21,7 +21,7 @@ pub(crate) struct KeyArgs {
     /// The platform's key file; by default that in the data directory.
     #[arg(long, env = "PROOFLINE_KEY_FILE")]
     key_file: Option<PathBuf>,
-    /// The folder for backups of the key database; by default that in the data directory.
+    /// The folder for backups of the key database; by default `key-backups` beside the key file.
     #[arg(long, env = "PROOFLINE_KEY_BACKUPS")]
     key_backups: Option<PathBuf>,
 }
@@ -65,10 +65,14 @@ impl KeyArgs {
     }
 
     pub(crate) fn provider(&self, data_dir: &Path) -> Result<LocalKeyFile> {
-        let in_data_dir = || data_dir.join("keys.json");
-        let key_file = self.key_file.clone().unwrap_or_else(in_data_dir);
+        let key_file = self.key_file(data_dir);
         LocalKeyFile::open(&key_file)
             .with_context(|| format!("could not open {}", key_file.display()))
+    }
+
+    fn key_file(&self, data_dir: &Path) -> PathBuf {
+        let in_data_dir = || data_dir.join("keys.json");
+        self.key_file.clone().unwrap_or_else(in_data_dir)
     }
 
     /// Where the subject keys are.
@@ -79,9 +83,14 @@ impl KeyArgs {
 
     /// Where their backups are.
     pub(crate) fn backups(&self, data_dir: &Path) -> Result<Place> {
-        let in_data_dir = || data_dir.join("key-backups");
         let named = self.key_backups.clone();
-        Ok(Place::folder(&named.unwrap_or_else(in_data_dir))?)
+        let folder = named.unwrap_or_else(|| self.beside(data_dir, "key-backups"));
+        Ok(Place::private_folder(&folder)?)
+    }
+
+    /// Where the platform keeps what nobody gave a place.
+    pub(crate) fn beside(&self, data_dir: &Path, name: &str) -> PathBuf {
+        self.key_file(data_dir).with_file_name(name)
     }
 }
 

@@ -11,7 +11,7 @@ use event_store::vault::{
 use event_store::{Role, connect};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tests::World;
 use uuid::Uuid;
 
@@ -304,6 +304,64 @@ async fn an_erasure_that_was_cut_short_holds_and_is_finished_later() {
                 about(*subject)
             );
         }
+    }
+}
+
+/// Erased again and again, so that the same keys are wrapped anew several times; the copies are of every time.
+#[tokio::test]
+async fn an_old_backup_of_keys_and_the_copies_since_then_open_everybody_who_was_not_erased() {
+    let world = World::new().await;
+    let (vault, event) = (world.vault(), Uuid::now_v7());
+    let subjects: Vec<Uuid> = (0..300).map(|_| Uuid::now_v7()).collect();
+    let mut payloads = Vec::new();
+    for subject in &subjects {
+        payloads.push(sealed(&vault, event, *subject).await);
+    }
+    let mut keys = PgConnection::connect(&world.keys_url).await.unwrap();
+    let backup = "create table backup as select * from keys.subject;
+                  create table provider_backup as select * from keys.provider_key";
+    keys.execute(backup).await.unwrap();
+    let gone = &subjects[..30];
+    for some in gone.chunks(10) {
+        vault.erase(TENANT, some).await.unwrap();
+    }
+    let restore = "truncate keys.subject, keys.provider_key, keys.successor;
+                   insert into keys.provider_key select * from provider_backup;
+                   insert into keys.subject select * from backup";
+    keys.execute(restore).await.unwrap();
+    let lost = async || {
+        let (restored, mut lost) = (world.vault(), Vec::new());
+        for (subject, payload) in subjects.iter().zip(&payloads) {
+            if opened(&restored, event, payload.clone()).await.is_err() {
+                lost.push(*subject);
+            }
+        }
+        lost
+    };
+    assert!(
+        lost().await.len() > gone.len(),
+        "the backup alone is not enough"
+    );
+    let restored = world.vault();
+    assert!(restored.take_copies().await.unwrap() > 0);
+    assert_eq!(lost().await, gone);
+    assert_eq!(
+        restored.take_copies().await.unwrap(),
+        0,
+        "nothing is left to take"
+    );
+    // As whoever starts next does, by the anchor.
+    restored.erase(TENANT, gone).await.unwrap();
+    for (subject, payload) in subjects.iter().zip(&payloads) {
+        let expected = if gone.contains(subject) {
+            erased(*subject)
+        } else {
+            about(*subject)
+        };
+        assert_eq!(
+            opened(&restored, event, payload.clone()).await.unwrap(),
+            expected
+        );
     }
 }
 

@@ -95,7 +95,7 @@ impl Stage {
     }
 
     /// With the engines' URLs given, so that only the platform dies with its process.
-    async fn start_platform(&mut self) {
+    pub(crate) async fn start_platform(&mut self) {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -140,7 +140,7 @@ impl Stage {
         ready.is_ok_and(|ready| ready.status().is_success())
     }
 
-    async fn kill_platform(&mut self) {
+    pub(crate) async fn kill_platform(&mut self) {
         let mut child = self.platform.take().unwrap();
         child.kill().await.unwrap();
     }

@@ -3,7 +3,7 @@
 //! Erasing somebody destroys the provider's key that wrapped theirs, and with it what a backup of the key database holds of
 //! everybody else under that key. So the others' keys, as they are wrapped from then on, are copied before it is destroyed: a
 //! backup and the copies since then hold the key of everybody who is not erased. Of who is erased later the copy is as useless
-//! as the backup.
+//! as the backup. The platform's own keys, of which there are few, are copied when they are made.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -114,6 +114,26 @@ impl Vault {
             self.copies.write(old, number, keys.collect()).await?;
             number += 1;
         }
+    }
+
+    /// Copies a key that is not in any backup yet.
+    pub(super) async fn copy(&self, id: Uuid) -> Result<(), VaultError> {
+        let row = sqlx::query!(
+            r#"select tenant_id, provider_key_id as "provider_key_id!", wrapped_key as "wrapped_key!" from keys.subject
+               where subject_id = $1 and wrapped_key is not null"#,
+            id
+        )
+        .fetch_optional(&self.keys)
+        .await
+        .map_err(VaultError::ReadKeys)?
+        .ok_or(VaultError::KeyMissing(id))?;
+        let key = CopiedKey {
+            subject: id,
+            tenant: row.tenant_id,
+            wrapped_by: row.provider_key_id,
+            wrapped: STANDARD.encode(row.wrapped_key),
+        };
+        self.copies.write(&id.to_string(), 0, vec![key]).await
     }
 
     /// Takes over from the copies what a backup of the key database has only under keys that were destroyed since. Answers how

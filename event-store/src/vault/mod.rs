@@ -241,15 +241,17 @@ impl Vault {
             .ok_or(VaultError::Erased(id))
     }
 
-    /// The same, made where there is none.
+    /// The same, made where there is none. It is copied before it is used: nothing else could take its place after a restore.
     pub(crate) async fn new_platform_key(&self, id: Uuid) -> Result<Arc<SubjectKey>, VaultError> {
-        match self.platform_key(id).await {
+        let key = match self.platform_key(id).await {
             Err(VaultError::KeyMissing(_)) => {
                 let key = self.create(PLATFORM, id).await?;
                 key.ok_or(VaultError::Erased(id))
             }
             found => found,
-        }
+        }?;
+        self.copy(id).await?;
+        Ok(key)
     }
 
     /// The keys of those subjects that are known.

@@ -6,10 +6,11 @@ mod row;
 use chrono::{DateTime, Utc};
 use domain::SubjectId;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 pub use self::projector::SubjectList;
 use self::row::StoredRow;
-pub use self::row::{OpenRequests, SubjectRow, ToErase};
+pub use self::row::{NotAsking, OpenRequests, SubjectRow, ToErase};
 use crate::projection::Projection;
 use crate::read::{AsOf, Page, ReadError, ReadTx};
 
@@ -67,6 +68,20 @@ pub async fn to_erase(pool: &PgPool, after: i64, limit: u16) -> Result<Vec<ToEra
            order by position limit $2"#,
         after,
         i64::from(limit)
+    )
+    .fetch_all(tx.connection())
+    .await
+    .map_err(failed)
+}
+
+/// Those of the subjects who have a record that knows of no wish to be erased, in whatever account. `pool` connects as
+/// [`event_store::Role::Projector`].
+pub async fn not_asking(pool: &PgPool, subjects: &[Uuid]) -> Result<Vec<NotAsking>, ReadError> {
+    let mut tx = ReadTx::begin_anonymous(pool, &[MODEL]).await?;
+    sqlx::query_as!(
+        NotAsking,
+        "select subject_id, account_id from subject where subject_id = any($1) and erasure = 'none' order by position",
+        subjects
     )
     .fetch_all(tx.connection())
     .await

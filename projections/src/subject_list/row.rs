@@ -32,6 +32,13 @@ pub struct ToErase {
     pub position: i64,
 }
 
+/// Somebody with a record who has not asked to be erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAsking {
+    pub subject_id: SubjectId,
+    pub account_id: AccountId,
+}
+
 /// People with an open request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenRequests {

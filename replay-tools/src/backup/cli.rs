@@ -56,7 +56,7 @@ pub(crate) enum BackupCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct PlaceArgs {
-    /// The folder for backups of the event store; by default that in the data directory.
+    /// The folder for backups of the event store; by default `backups` beside the key file.
     #[arg(long, env = "PROOFLINE_BACKUPS")]
     backups: Option<PathBuf>,
     #[command(flatten)]
@@ -65,10 +65,10 @@ pub(crate) struct PlaceArgs {
 
 impl PlaceArgs {
     fn open(&self, data_dir: &Path) -> Result<Places> {
-        let in_data_dir = || data_dir.join("backups");
-        let named = self.backups.clone();
+        let beside = || self.keys.beside(data_dir, "backups");
+        let backups = self.backups.clone().unwrap_or_else(beside);
         Ok(Places {
-            backups: Place::folder(&named.unwrap_or_else(in_data_dir))?,
+            backups: Place::private_folder(&backups)?,
             keys: self.keys.backups(data_dir)?,
         })
     }

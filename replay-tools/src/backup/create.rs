@@ -42,7 +42,7 @@ struct Seen {
     telemetry: Uuid,
     telemetry_head: i64,
     facts_version: Option<i32>,
-    facts_checkpoint: Option<i64>,
+    facts_checkpoint: i64,
     /// Of the facts.
     waiting: String,
     roles: Vec<String>,
@@ -120,9 +120,8 @@ impl Backups {
             ..
         } = moment;
         connection.execute("commit").await?;
-        let (Some(version), Some(checkpoint)) = (seen.facts_version, seen.facts_checkpoint) else {
-            return Err(BackupError::NotServed);
-        };
+        let version = seen.facts_version.ok_or(BackupError::NotServed)?;
+        let checkpoint = seen.facts_checkpoint;
         let copy = FactsCopy {
             client: &self.source.clickhouse,
             version,

@@ -32,6 +32,8 @@ pub use self::restore::{Restored, Target};
 
 /// What was begun and is no backup after so long will not become one.
 const UNFINISHED_AFTER: TimeDelta = TimeDelta::days(2);
+/// The clock of a place and ours.
+const CLOCKS_APART: TimeDelta = TimeDelta::hours(1);
 /// How often a process looks whether a backup is due.
 const LOOKED_EVERY: Duration = Duration::from_secs(60);
 
@@ -173,7 +175,7 @@ impl Places {
         gone.extend(prune::<KeyManifest>(&self.keys, retention.key_backup_keep).await?);
         if let Some(oldest) = self.all_keys().await?.first() {
             let copies = KeyCopies::new(self.keys.clone());
-            copies.remove_before(oldest.taken_at).await?;
+            copies.remove_before(oldest.taken_at - CLOCKS_APART).await?;
         }
         Ok(gone)
     }

@@ -17,7 +17,7 @@ use domain::activity::ActivityEvent;
 use domain::data_subject::{DataSubject, Erasure};
 use domain::{AccountId, ActivityId, Event, SubjectId};
 use event_store::seal::{
-    Anchor, AnchoringError, Due, SealError, Sealer, Tombstone, TombstoneError,
+    Anchor, AnchorError, AnchoringError, Due, SealError, Sealer, Tombstone, TombstoneError,
 };
 use event_store::vault::{SubjectEvents, Vault, VaultError};
 use event_store::{EventLog, Log as _, LogName, RecordedEvent, Token};
@@ -92,6 +92,8 @@ pub enum ErasureError {
     Seal(#[source] SealError),
     #[error("could not bring the seals to an anchor")]
     Anchoring(#[source] Box<AnchoringError>),
+    #[error("could not ask anchor {name} who was erased")]
+    AskAnchor { name: String, source: AnchorError },
     #[error("could not tell anchor {name}")]
     Anchor {
         name: String,
@@ -119,8 +121,12 @@ pub enum ErasureError {
 }
 
 impl Erasures {
-    /// Erases whoever asks for it.
+    /// Erases whoever asks for it, and asks for those whose wish the log has lost.
     pub async fn run(&self) -> Infallible {
+        while let Err(error) = self.ask_again().await {
+            failed(None, &error);
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
         loop {
             let pause = match self.round().await {
                 Ok(0) => EVERY,
@@ -342,6 +348,47 @@ impl Erasures {
         let subjects = &self.commands.subjects;
         let certified = subjects.certify_erasure(&call, subject, note.to_string());
         certified.await.map(drop).map_err(ErasureError::Command)
+    }
+
+    /// Asks for everybody whose keys are destroyed as an anchor says, and whose record knows nothing of it: the log was restored
+    /// from before they were erased.
+    async fn ask_again(&self) -> Result<(), ErasureError> {
+        for anchor in &self.anchors {
+            let erased = anchor.erased_subjects().await;
+            let mut erased = erased.map_err(|source| ErasureError::AskAnchor {
+                name: anchor.name().to_owned(),
+                source,
+            })?;
+            let keyed = self.vault.not_erased(&erased).await;
+            let keyed = keyed.map_err(ErasureError::Destroy)?;
+            erased.retain(|subject| !keyed.contains(subject));
+            let unaware = subject_list::not_asking(&self.projector, &erased).await;
+            for lost in unaware.map_err(ErasureError::Look)? {
+                let log = self.log.incarnation();
+                let cause = Cause {
+                    account: lost.account_id,
+                    event_id: log,
+                    correlation_id: log,
+                };
+                let step = format!("ask-again/{}", lost.subject_id);
+                let call = Call {
+                    causation_id: None,
+                    ..Call::of_process(PROCESS, &cause, &step, now())
+                };
+                let subjects = &self.commands.subjects;
+                match subjects.request_erasure(&call, lost.subject_id).await {
+                    // The read model was behind.
+                    Ok(_) | Err(CommandError::Refused(_)) => {}
+                    Err(error) => return Err(ErasureError::Command(error)),
+                }
+                tracing::warn!(
+                    subject = %lost.subject_id,
+                    account = %lost.account_id,
+                    "a person was erased before the log was restored; their record is told again"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Shows how many requests wait, and how many for too long.

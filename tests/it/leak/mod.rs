@@ -6,7 +6,7 @@ mod search;
 
 use std::collections::BTreeSet;
 
-use event_store::seal::{Anchor, Audit};
+use event_store::seal::{Anchor, Audit, Due, Sealer};
 use event_store::vault::{KeyProvider as _, LocalKeyFile, ProviderError};
 use event_store::{Role, connect};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -34,22 +34,31 @@ fn email(person: usize) -> String {
 
 #[tokio::test]
 async fn nobody_lies_anywhere_in_the_clear_and_who_was_erased_is_gone_for_good() {
-    let platform = Platform::start().await;
+    let mut platform = Platform::start().await;
     let site = platform.use_everything().await;
     let everybody: BTreeSet<usize> = (0..PEOPLE).collect();
     assert_eq!(platform.known().await, everybody, "sealed, and still known");
-    let mut keys = PgConnection::connect(&platform.keys_url()).await.unwrap();
-    let wrapped: Vec<(Uuid, String, Vec<u8>)> = sqlx::query_as(
-        "select subject_id, provider_key_id, wrapped_key from keys.subject where wrapped_key is not null",
-    )
-    .fetch_all(&mut keys)
-    .await
-    .unwrap();
+    let wrapped = platform.wrapped().await;
+    let yesterday = platform.back_up().await;
 
     let erased: BTreeSet<Uuid> = platform.erase().await.into_iter().collect();
     platform.check_that_every_route_was_used().await;
+    check_at_rest(&platform, &site).await;
+    check_opened(&platform).await;
+    check_wrapped(&platform, &wrapped, &erased).await;
+    check_seals(&platform, &[]).await;
 
-    // (a) At rest: Postgres with its write-ahead log, Redis, ClickHouse, anchor and logs lie below one folder.
+    // The same again after the machine was lost, and everything was brought back as it was before anybody was erased.
+    let lost = platform.lose_and_restore(&yesterday).await;
+    check_at_rest(&platform, &site).await;
+    check_opened(&platform).await;
+    check_wrapped(&platform, &wrapped, &erased).await;
+    check_seals(&platform, &[lost]).await;
+    platform.stage.end().await;
+}
+
+/// (a) At rest: Postgres with its write-ahead log, Redis, ClickHouse, anchor, backups and logs lie below one folder.
+async fn check_at_rest(platform: &Platform, site: &str) {
     let mut owner = PgConnection::connect(&platform.stage.connections.database_url)
         .await
         .unwrap();
@@ -65,28 +74,38 @@ async fn nobody_lies_anywhere_in_the_clear_and_who_was_erased_is_gone_for_good()
     assert_eq!(holding(folder, MARK), Vec::<String>::new());
     let logs = holding(folder, "a person was erased");
     assert!(logs.iter().any(|path| path.ends_with(".log")), "{logs:?}");
-    let holding = rows_holding(&platform, MARK).await;
+    let backups = holding(folder, "proofline.backup.1");
+    assert!(!backups.is_empty(), "backups lie there, too");
+    let rows = rows_holding(platform, MARK).await;
     assert!(
-        holding.len() > 2 && holding.values().all(|rows| *rows == 0),
-        "{holding:?}"
+        rows.len() > 2 && rows.values().all(|rows| *rows == 0),
+        "{rows:?}"
     );
-    let held = rows_holding(&platform, &site).await;
+    let held = rows_holding(platform, site).await;
     assert!(
         held.values().any(|rows| *rows > 0),
         "the search finds what is there: {held:?}"
     );
-    assert_eq!(keys_holding(&platform, MARK).await, 0);
+    assert_eq!(keys_holding(platform, MARK).await, 0);
+}
 
-    // (b) Every key that there is opens everybody else, and none of those who were erased.
+/// (b) Every key that there is opens everybody else, and none of those who were erased.
+async fn check_opened(platform: &Platform) {
     let others: BTreeSet<usize> = (ERASED..PEOPLE).collect();
     let known = platform.known().await;
     let unlinked: BTreeSet<usize> = (1..20).collect(); // known from a review without an address, too
     assert_eq!(&known - &unlinked, others);
+}
 
-    // (c) What was copied before opens nothing any more.
+/// (c) What was copied before opens nothing any more.
+async fn check_wrapped(
+    platform: &Platform,
+    wrapped: &[(Uuid, String, Vec<u8>)],
+    erased: &BTreeSet<Uuid>,
+) {
     let provider = LocalKeyFile::open(&platform.stage.connections.key_file).unwrap();
     let mut useless = 0;
-    for (subject, key_id, wrapped) in &wrapped {
+    for (subject, key_id, wrapped) in wrapped {
         if erased.contains(subject) {
             let unwrapped = provider.unwrap(key_id, *subject, wrapped).await;
             assert!(
@@ -97,17 +116,21 @@ async fn nobody_lies_anywhere_in_the_clear_and_who_was_erased_is_gone_for_good()
         }
     }
     assert_eq!(useless, ERASED);
+}
 
-    // And the seals hold.
+/// And the seals hold.
+async fn check_seals(platform: &Platform, restored: &[Uuid]) {
     let pool = connect(&platform.stage.connections.database_url, Role::Sealer, 2).unwrap();
     let anchor = Anchor::folder(&platform.stage.connections.anchor()).unwrap();
+    let sealer = Sealer::new(pool.clone(), platform.vault(), vec![anchor.clone()]);
+    sealer.seal(Due::Now).await.unwrap();
+    sealer.anchor().await.unwrap();
     let audit = Audit {
         pool: &pool,
         anchors: &[anchor],
         origin: None,
-        restored: &[],
+        restored,
     };
     let verdict = audit.verify(1, None, |_, _| ()).await.unwrap();
     assert!(verdict.is_clean() && verdict.anchored > 0, "{verdict:?}");
-    platform.stage.end().await;
 }

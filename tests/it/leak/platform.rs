@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use clickhouse::sql::Identifier;
 use event_store::vault::{LocalKeyFile, Vault};
 use event_store::{EventLog, Log as _, Reader, Role, connect};
 use futures::{StreamExt as _, stream};
 use proofline::account;
 use proofline::secrets::Secrets;
+use replay_tools::backup::{Backups, Retention, Target};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
 use super::{CONTROL, ERASED, MARK, PEOPLE, email, name};
@@ -322,7 +325,68 @@ impl Platform {
         self.stage.connections.keys_url().unwrap()
     }
 
-    fn vault(&self) -> Vault {
+    /// What every key is stored as: subject, the provider's name of the key that wraps, and the wrapped bytes.
+    pub(super) async fn wrapped(&self) -> Vec<(Uuid, String, Vec<u8>)> {
+        let mut keys = PgConnection::connect(&self.keys_url()).await.unwrap();
+        sqlx::query_as(
+            "select subject_id, provider_key_id, wrapped_key from keys.subject where wrapped_key is not null",
+        )
+        .fetch_all(&mut keys)
+        .await
+        .unwrap()
+    }
+
+    /// Answers what the backup is called.
+    pub(super) async fn back_up(&self) -> String {
+        let connections = &self.stage.connections;
+        let backups = Backups {
+            source: connections.backed_up().unwrap(),
+            places: connections.places().unwrap(),
+            retention: Retention::default(),
+        };
+        backups.create().await.unwrap().id
+    }
+
+    /// Loses every engine's data, brings the backup of events and keys back, and starts on that. Answers what the log was.
+    pub(super) async fn lose_and_restore(&mut self, id: &str) -> Uuid {
+        self.stage.kill_platform().await;
+        let connections = self.stage.connections.clone();
+        let source = connections.backed_up().unwrap();
+        let mut server = source.database_url.clone();
+        server.set_path("postgres");
+        let mut owner = PgConnection::connect(server.as_str()).await.unwrap();
+        for lost in [&source.database_url, &source.keys_url] {
+            let name = lost.path().trim_start_matches('/');
+            let drop = format!("drop database {name} with (force)");
+            owner.execute(&*drop).await.unwrap();
+        }
+        let clickhouse = connections.clickhouse().unwrap();
+        let database = connections.clickhouse_database.clone();
+        let drop = clickhouse.query("drop database ? sync");
+        drop.bind(Identifier(&database)).execute().await.unwrap();
+        let redis = redis::Client::open(&*connections.redis_url).unwrap();
+        let mut redis = redis.get_multiplexed_async_connection().await.unwrap();
+        let (): () = redis::cmd("FLUSHALL")
+            .query_async(&mut redis)
+            .await
+            .unwrap();
+        let provider = LocalKeyFile::open(&connections.key_file).unwrap();
+        let target = Target {
+            database_url: source.database_url,
+            keys_url: source.keys_url,
+            clickhouse,
+            clickhouse_database: database,
+            fingerprint: provider.fingerprint(),
+            provider: Arc::new(provider),
+        };
+        let places = connections.places().unwrap();
+        let restored = places.restore(id, Some(id), &target).await.unwrap();
+        assert!(restored.keys_from_copies > 0);
+        self.stage.start_platform().await;
+        restored.manifest.events.log
+    }
+
+    pub(super) fn vault(&self) -> Vault {
         let provider = LocalKeyFile::open(&self.stage.connections.key_file).unwrap();
         Vault::new(
             connect(&self.keys_url(), Role::Vault, 4).unwrap(),

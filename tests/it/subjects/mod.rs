@@ -17,14 +17,14 @@ use crate::served::{Answered, Served, Shop, answered, order_of};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A served platform that projects by itself, with a compliance officer and a shop.
-struct Office {
-    it: Served,
-    officer: String,
-    shop: Shop,
+pub(crate) struct Office {
+    pub(crate) it: Served,
+    pub(crate) officer: String,
+    pub(crate) shop: Shop,
 }
 
 impl Office {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let it = Served::start().await;
         Self {
             officer: it.key_with("compliance").await,
@@ -34,7 +34,7 @@ impl Office {
     }
 
     /// Projects as long as it is held.
-    fn projecting(&self) -> DropGuard {
+    pub(crate) fn projecting(&self) -> DropGuard {
         let stop = CancellationToken::new();
         drop(self.it.projections.spawn_all(&stop));
         stop.drop_guard()
@@ -57,7 +57,7 @@ impl Office {
         self.ask(Method::GET, path, None).await
     }
 
-    async fn order(&self, name: &str, id: u64) -> String {
+    pub(crate) async fn order(&self, name: &str, id: u64) -> String {
         let webhook = format!("w-{id}");
         let delivered = self
             .it
@@ -71,7 +71,7 @@ impl Office {
     }
 
     /// The path of the person's record.
-    async fn record_of(&self, name: &str) -> String {
+    pub(crate) async fn record_of(&self, name: &str) -> String {
         let email = format!("{}.Schmidt@example.com", name.to_uppercase());
         let opened = self.enter("/v1/subjects", json!({ "email": email })).await;
         assert!(opened.status.is_success(), "{}", opened.body);
@@ -110,7 +110,7 @@ impl Office {
     }
 
     /// As [`Office::shows`], of the messages on the shop's pages.
-    async fn pages_show(&self, mut expected: Vec<&str>) {
+    pub(crate) async fn pages_show(&self, mut expected: Vec<&str>) {
         expected.sort_unstable();
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -125,7 +125,7 @@ impl Office {
     }
 
     /// Carries out what is asked for until the person is erased.
-    async fn erase(&self, record: &str) -> Value {
+    pub(crate) async fn erase(&self, record: &str) -> Value {
         self.request_erasure(record).await;
         let requested = |body: &Value| body["erasure"]["state"] != "not_requested";
         self.shows(record, requested).await;
@@ -138,9 +138,9 @@ impl Office {
     }
 }
 
-const ANNA: &str = "Anna from Berlin bought Trail Runner 3";
-const BOB: &str = "Bob from Berlin bought Trail Runner 3";
-const SOMEONE: &str = "Someone bought Trail Runner 3";
+pub(crate) const ANNA: &str = "Anna from Berlin bought Trail Runner 3";
+pub(crate) const BOB: &str = "Bob from Berlin bought Trail Runner 3";
+pub(crate) const SOMEONE: &str = "Someone bought Trail Runner 3";
 
 /// As an operator runs it; answers what it said.
 async fn replay(world: &tests::World, arguments: &[&str]) -> anyhow::Result<String> {

@@ -1,0 +1,280 @@
+//! What was backed up comes back as it was, but for those who were erased since.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use chrono::TimeDelta;
+use clap::Parser as _;
+use event_store::Role;
+use event_store::seal::{Anchor, Due, Sealer};
+use proofline::config::Connections;
+use replay_tools::backup::{Backups, Manifest, Retention};
+use reqwest::Method;
+use serde_json::Value;
+use tests::World;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::served::{Served, answered, connections, order_of, seen};
+use crate::subjects::{ANNA, BOB, Office, SOMEONE};
+
+/// `replay`, as an operator runs it against a world; answers what it said.
+async fn replay(world: &World, arguments: &[&str]) -> Result<String> {
+    let key_file = world.key_file();
+    let folder = |name: &str| key_file.with_file_name(name).display().to_string();
+    let (backups, key_backups) = (folder("backups"), folder("key-backups"));
+    let engines = [
+        "--redis-url",
+        &world.redis_url,
+        "--redis-prefix",
+        &world.redis_prefix,
+        "--clickhouse-url",
+        &world.clickhouse_url,
+        "--clickhouse-database",
+        &world.clickhouse_database,
+    ];
+    let places = [
+        "--backups",
+        &backups,
+        "--key-backups",
+        &key_backups,
+        "--key-file",
+        key_file.to_str().unwrap(),
+        "--keys-database-url",
+        &world.keys_url,
+    ];
+    let more: &[&str] = match arguments {
+        ["backup", "list" | "verify", ..] => &places,
+        ["backup", ..] => &[&engines[..], &places].concat(),
+        ["verify", ..] => &engines,
+        _ => &[],
+    };
+    let named = ["replay", "--database-url", &world.database_url];
+    let all = named.iter().chain(arguments).chain(more).copied();
+    let mut out = Vec::new();
+    replay_tools::run(replay_tools::Arguments::parse_from(all), &mut out).await?;
+    Ok(String::from_utf8(out)?)
+}
+
+/// Names on the same servers that nobody has used.
+fn elsewhere(world: &mut World) {
+    let name = format!("r_{}", Uuid::now_v7().simple());
+    world.database_url = tests::in_database(&world.database_url, &name);
+    world.keys_url = tests::in_database(&world.keys_url, &format!("{name}_keys"));
+    world.clickhouse_database.clone_from(&name);
+    world.redis_prefix = name;
+}
+
+/// What a merchant reads of the site.
+async fn numbers(it: &Served, key: &str, site: &str) -> Vec<Value> {
+    let now = platform::clock::now();
+    let day = |days| (now + TimeDelta::days(days)).format("%Y-%m-%dT00:00:00Z");
+    let analytics = format!("analytics?start={}&end={}", day(-1), day(1));
+    let mut all = Vec::new();
+    for path in [&*analytics, "counters", "notifications", "integrations"] {
+        let read = it.request(Method::GET, &format!("/v1/sites/{site}/{path}"));
+        all.push(answered(read.bearer_auth(key)).await.is(200).body);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_platform_comes_back_as_it_was_and_goes_on() {
+    let office = Office::open().await;
+    let projecting = office.projecting();
+    for (name, id) in [("Anna", 1), ("Bob", 2)] {
+        office.order(name, id).await;
+    }
+    let record = office.record_of("Bob").await;
+    office.pages_show(vec![ANNA, BOB]).await;
+    let token = office.it.token(&office.shop).await;
+    let watched = (0..30).map(|_| seen(&token, "impression")).collect();
+    office.it.collect(watched).await.is(200);
+    office.it.catch_up().await;
+    let (site, key) = (office.shop.site_id.clone(), office.it.key.clone());
+    let before = numbers(&office.it, &key, &site).await;
+    assert!(before[0].to_string().contains("30"), "{}", before[0]);
+    let made = replay(&office.it.world, &["backup", "create"])
+        .await
+        .unwrap();
+    let id = made.split_whitespace().next().unwrap().to_owned();
+    assert!(made.contains("facts up to 30"), "{made}");
+    let verified = replay(&office.it.world, &["backup", "verify"])
+        .await
+        .unwrap();
+    assert_eq!(verified.matches("ok ").count(), 2, "{verified}");
+
+    // What comes later is lost, but for an erasure.
+    office.order("Carol", 3).await;
+    office.it.collect(vec![seen(&token, "click")]).await;
+    office.erase(&record).await;
+    drop(projecting);
+    let Office { it, shop, officer } = office;
+    let Served { mut world, .. } = it;
+    elsewhere(&mut world);
+    let restored = replay(&world, &["backup", "restore", &id]).await.unwrap();
+    let log = restored.split("--restored ").nth(1).unwrap().trim();
+    let again = replay(&world, &["backup", "restore", &id]).await;
+    let refused = again.unwrap_err().to_string();
+    assert!(refused.contains("there is a database"), "{refused}");
+    let there = connections(&world);
+    let it = Served::on(world, there).await;
+    it.catch_up().await;
+    assert_eq!(numbers(&it, &key, &site).await, before);
+    let mut shown = messages(&it, &shop.embed_key).await;
+    shown.sort();
+    assert_eq!(shown, [ANNA, SOMEONE], "Bob was erased after the backup");
+    for projection in [
+        "site_list",
+        "proof_feed",
+        "telemetry_facts",
+        "telemetry_counters",
+    ] {
+        let said = replay(&it.world, &["verify", projection]).await.unwrap();
+        assert!(said.contains("equal"), "{projection}: {said}");
+    }
+
+    // Bob's record, which is from before, hears of it again.
+    let erasing = tokio::spawn({
+        let chores = it.chores.clone();
+        async move { chores.erasures().run().await }
+    });
+    let read = async || {
+        let read = it.request(Method::GET, &record).bearer_auth(&officer);
+        answered(read).await.is(200).body["erasure"]["state"].clone()
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while read().await != "certified" {
+        assert!(Instant::now() < deadline, "{}", read().await);
+        it.catch_up().await;
+    }
+    erasing.abort();
+
+    // It goes on from there: nothing is counted twice, nothing is left out.
+    let token = it.token(&shop).await;
+    it.collect(vec![seen(&token, "impression")]).await.is(200);
+    it.deliver(&shop, "orders/create", "w-4", &order_of("Dora", 4))
+        .await
+        .is(200);
+    it.catch_up().await;
+    let after = numbers(&it, &key, &site).await;
+    assert!(after[0].to_string().contains("31"), "{}", after[0]);
+    assert_eq!(messages(&it, &shop.embed_key).await.len(), 3);
+    seal(&it.world).await;
+    let anchor = it.world.key_file().with_file_name("anchor");
+    let verify = ["audit", "verify", "--anchor", anchor.to_str().unwrap()];
+    assert!(replay(&it.world, &verify).await.is_err(), "a tail was lost");
+    let known = [&verify[..], &["--restored", log]].concat();
+    let verified = replay(&it.world, &known).await.unwrap();
+    assert!(verified.contains("anchored"), "{verified}");
+}
+
+/// Signs the whole log, and brings that to the anchor.
+async fn seal(world: &World) {
+    let anchor = Anchor::folder(&world.key_file().with_file_name("anchor")).unwrap();
+    let sealer = Sealer::new(world.pool(Role::Sealer), world.vault(), vec![anchor]);
+    sealer.seal(Due::Now).await.unwrap();
+    sealer.anchor().await.unwrap();
+}
+
+/// What the shop's pages show.
+async fn messages(it: &Served, embed_key: &str) -> Vec<String> {
+    let feed = it.request(Method::GET, &format!("/embed/v1/{embed_key}/feed"));
+    let feed = answered(feed).await.is(200).body;
+    let message = |item: &Value| item["message"].as_str().unwrap().to_owned();
+    feed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(message)
+        .collect()
+}
+
+/// Makes backups of a world by itself.
+fn backups(connections: &Connections, keep: &str) -> Backups {
+    Backups {
+        source: connections.backed_up().unwrap(),
+        places: connections.places().unwrap(),
+        retention: Retention {
+            backup_keep: keep.parse().unwrap(),
+            key_backup_keep: keep.parse().unwrap(),
+        },
+    }
+}
+
+async fn migrated() -> (World, Connections) {
+    let world = World::new().await;
+    let connections = connections(&world);
+    let clickhouse = connections.clickhouse().unwrap();
+    let database = &connections.clickhouse_database;
+    migrations::clickhouse(&clickhouse, database).await.unwrap();
+    (world, connections)
+}
+
+#[tokio::test]
+async fn of_several_processes_one_makes_a_backup_when_it_is_due() {
+    let (_world, connections) = migrated().await;
+    let stop = CancellationToken::new();
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let (backups, stop) = (backups(&connections, "7d"), stop.clone());
+        all.spawn(async move {
+            let every = TimeDelta::hours(1);
+            stop.run_until_cancelled(backups.run(every)).await;
+        });
+    }
+    let places = connections.places().unwrap();
+    while places.all().await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Whoever comes now finds that it is there.
+    let late = backups(&connections, "7d");
+    let looked = tokio::time::timeout(Duration::from_secs(1), late.run(TimeDelta::hours(1)));
+    assert!(looked.await.is_err());
+    stop.cancel();
+    while all.join_next().await.is_some() {}
+    assert_eq!(places.all().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_not_kept_goes_and_what_was_altered_is_not_brought_back() {
+    let (mut world, connections) = migrated().await;
+    world
+        .store()
+        .await
+        .append(crate::support::append("s"))
+        .await
+        .unwrap();
+    let backups = backups(&connections, "1d");
+    let first = backups.create().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let second = backups.create().await.unwrap();
+    let places = &backups.places;
+    let ids = |all: Vec<Manifest>| Vec::from_iter(all.into_iter().map(|one| one.id));
+    assert_eq!(
+        ids(places.all().await.unwrap()),
+        std::slice::from_ref(&second.id)
+    );
+    assert_eq!(places.all_keys().await.unwrap().len(), 1);
+    let folder = world.key_file().with_file_name("backups");
+    let left = std::fs::read_dir(folder.join(&first.id)).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "no file of it is left");
+
+    let dump = folder.join(&second.id).join("events.dump");
+    let mut bytes = std::fs::read(&dump).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&dump, bytes).unwrap();
+    elsewhere(&mut world);
+    for arguments in [&["backup", "verify"][..], &["backup", "restore"]] {
+        let refused = replay(&world, arguments).await.unwrap_err().to_string();
+        assert!(refused.contains("is not what was written"), "{refused}");
+    }
+    let databases: i64 =
+        sqlx::query_scalar("select count(*) from pg_database where starts_with(datname, $1)")
+            .bind(world.database_url.rsplit_once('/').unwrap().1)
+            .fetch_one(&mut world.admin().await)
+            .await
+            .unwrap();
+    assert_eq!(databases, 0);
+}
