@@ -11,7 +11,7 @@ use axum::middleware::{self, Next};
 use commands::Commands;
 use event_store::vault::{SubjectEvents, Vault};
 use event_store::{AccessLog, EventLog, LogName, Role, connect};
-use platform::serve::{self, Ops};
+use platform::serve::{self, Ops, Tls};
 use projections::{ProjectionState, Projections, Reads, Wake};
 use read_api::ReadState;
 use replay_tools::subject::{ExportState, Exports};
@@ -54,6 +54,7 @@ pub struct App {
     chores: Option<Arc<Chores>>,
     projections: Option<Projections>,
     router: Router,
+    tls: Option<Tls>,
 }
 
 impl App {
@@ -121,6 +122,7 @@ impl App {
             chores,
             projections,
             router: serve::finish(router, ops),
+            tls: tuning.tls()?.map(Tls::load).transpose()?,
         })
     }
 
@@ -161,7 +163,7 @@ impl App {
                 tasks.spawn(async move { drop(projections.run_tail(projecting).await) });
             }
         }
-        let served = serve::serve(listener, self.router, shutdown, GRACE)
+        let served = serve::serve(listener, self.tls, self.router, shutdown, GRACE)
             .await
             .context("could not serve");
         projecting.cancel();
@@ -182,7 +184,7 @@ impl App {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> Result<()> {
-        serve::serve(listener, self.router, shutdown, GRACE)
+        serve::serve(listener, self.tls, self.router, shutdown, GRACE)
             .await
             .context("could not serve")
     }

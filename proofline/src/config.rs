@@ -3,11 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use chrono::TimeDelta;
 use engines::Urls;
 use event_store::Place;
 use platform::rate_limit::Quota;
+use platform::serve::TlsFiles;
 use read_api::ReadConfig;
 use replay_tools::backup::{Places, Retention, Source};
 use reqwest::Url;
@@ -119,8 +120,8 @@ impl Connections {
         let backups = self.backups.clone().unwrap_or_else(|| beside("backups"));
         let keys = self.key_backups.clone();
         Ok(Places {
-            backups: Place::folder(&backups)?,
-            keys: Place::folder(&keys.unwrap_or_else(|| beside("key-backups")))?,
+            backups: Place::private_folder(&backups)?,
+            keys: Place::private_folder(&keys.unwrap_or_else(|| beside("key-backups")))?,
         })
     }
 
@@ -204,6 +205,13 @@ pub struct Tuning {
         value_parser = clap::value_parser!(u16).range(365..)
     )]
     pub audit_retention_days: u16,
+    /// Serve over TLS, with the certificates in this PEM file: the server's, then those that lead to its root. New files are
+    /// taken over within a minute.
+    #[arg(long, env = "PROOFLINE_TLS_CERTIFICATES")]
+    pub tls_certificates: Option<PathBuf>,
+    /// The private key to the certificate, in PEM.
+    #[arg(long, env = "PROOFLINE_TLS_PRIVATE_KEY")]
+    pub tls_private_key: Option<PathBuf>,
     /// Make a backup whenever the newest is so old; without this, nobody does but `replay backup create`.
     #[arg(
         long,
@@ -216,6 +224,18 @@ pub struct Tuning {
 }
 
 impl Tuning {
+    /// `None` where nothing is said of it.
+    pub fn tls(&self) -> Result<Option<TlsFiles>> {
+        match (&self.tls_certificates, &self.tls_private_key) {
+            (None, None) => Ok(None),
+            (Some(certificates), Some(private_key)) => Ok(Some(TlsFiles {
+                certificates: certificates.clone(),
+                private_key: private_key.clone(),
+            })),
+            _ => bail!("PROOFLINE_TLS_CERTIFICATES and PROOFLINE_TLS_PRIVATE_KEY go together"),
+        }
+    }
+
     pub fn write(&self) -> WriteConfig {
         let quota = |per_second: u32| Quota {
             per_second,

@@ -25,7 +25,7 @@ pub(crate) struct UpArgs {
     /// The API's port; 0 takes a free one.
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// The API's address. Put a proxy with TLS in front before it is anything but loopback.
+    /// The API's address. Serve over TLS, or put a proxy that does in front, before it is anything but loopback.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
     /// Where engines and keys are kept.
@@ -77,7 +77,12 @@ async fn serve(
     migrate(&connections).await?;
     progress.finished("Migrating");
     let app = App::open(Part::All, &connections, &args.tuning).await?;
-    let api_url = format!("http://{}", listener.local_addr()?);
+    let scheme = if args.tuning.tls()?.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let api_url = format!("{scheme}://{}", listener.local_addr()?);
     let demo = if args.no_demo {
         None
     } else {

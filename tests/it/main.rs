@@ -5,6 +5,7 @@
 mod accesses;
 mod append;
 mod audit_log;
+mod backups;
 mod bad_input;
 mod boundaries;
 mod command_path;
@@ -38,6 +39,7 @@ mod subjects;
 mod support;
 mod tenants;
 mod time_travel;
+mod tls;
 mod torture;
 mod traces;
 mod verifier;

@@ -357,6 +357,8 @@ pub(crate) fn tuning() -> Tuning {
         collect_events_per_second: 1_000_000,
         collect_requests_per_second: 1_000_000,
         audit_retention_days: 2_557,
+        tls_certificates: None,
+        tls_private_key: None,
         backup_every_hours: None,
         backup_retention: replay_tools::backup::Retention::default(),
     }

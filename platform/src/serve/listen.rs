@@ -1,24 +1,30 @@
 //! The accept loop: HTTP/1.1 and HTTP/2 on one listener, graceful up to a deadline.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
-    Extension, Router,
+    BoxError, Extension, Router,
     extract::{ConnectInfo, FromRequestParts},
     http::request::Parts,
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
+
+use super::tls::Tls;
 
 const CONNECTIONS_MAX: usize = 10_000;
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,10 +45,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Stopping {
     }
 }
 
-/// Serve until `shutdown`; then stop accepting, let requests in flight finish for up to `grace`, and cut
-/// what is left, which is long-lived streams.
+/// Serve, over TLS where that is given, until `shutdown`; then stop accepting, let requests in flight finish for up to
+/// `grace`, and cut what is left, which is long-lived streams.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
     shutdown: CancellationToken,
     grace: Duration,
@@ -53,13 +60,17 @@ pub async fn serve(
         builder: builder(),
         graceful: GracefulShutdown::new(),
         connections: JoinSet::new(),
+        tls: tls.map(Arc::new),
     };
+    let renewed = server.tls.clone();
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut renewing = pin!(renew(renewed.as_deref()));
     loop {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             Some(_ended) = server.connections.join_next() => {}
+            never = &mut renewing => match never {},
             accepted = accept(&listener, &slots) => server.spawn(accepted),
         }
     }
@@ -75,7 +86,11 @@ struct Server {
     graceful: GracefulShutdown,
     /// Dropping the set cuts every connection, so nothing outlives [`serve`].
     connections: JoinSet<()>,
+    tls: Option<Arc<Tls>>,
 }
+
+type Service =
+    TowerToHyperService<<Extension<ConnectInfo<SocketAddr>> as Layer<AddStopping>>::Service>;
 
 type AddStopping = <Extension<Stopping> as Layer<Router>>::Service;
 
@@ -89,14 +104,19 @@ impl Server {
     fn spawn(&mut self, accepted: Accepted) {
         let Accepted { stream, peer, slot } = accepted;
         let service = Extension(ConnectInfo(peer)).layer(self.router.clone());
-        let connection = self
-            .builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
-            .into_owned();
-        let connection = self.graceful.watch(connection);
+        let service = TowerToHyperService::new(service);
+        let (builder, watcher) = (self.builder.clone(), self.graceful.watcher());
+        let tls = self.tls.clone();
         self.connections.spawn(async move {
+            let ended = match tls {
+                None => converse(&builder, watcher, stream, service).await,
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => converse(&builder, watcher, stream, service).await,
+                    Err(error) => Err(error.into()),
+                },
+            };
             // Clients hang up and send garbage: their affair, not ours.
-            if let Err(error) = connection.await {
+            if let Err(error) = ended {
                 tracing::debug!(error = format!("{error:#}"), "connection ended early");
             }
             drop(slot);
@@ -110,6 +130,27 @@ impl Server {
             tracing::info!(cut, "connections cut after the grace period");
         }
         self.connections.shutdown().await;
+    }
+}
+
+/// Answers one client, until one of the two has enough.
+async fn converse(
+    builder: &auto::Builder<TokioExecutor>,
+    watcher: Watcher,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    service: Service,
+) -> Result<(), BoxError> {
+    let connection = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        .into_owned();
+    watcher.watch(connection).await
+}
+
+/// Never ends; without TLS there is nothing to do.
+async fn renew(tls: Option<&Tls>) -> Infallible {
+    match tls {
+        Some(tls) => tls.renew().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -5,6 +5,7 @@ mod listen;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use axum::{Router, extract::DefaultBodyLimit, middleware};
 use futures::future::BoxFuture;
 
 pub use self::listen::{Stopping, serve};
+pub use self::tls::{Tls, TlsError, TlsFiles};
 use crate::{problem::ProblemKind, rate_limit::TrustedProxies, telemetry};
 
 pub const BODY_BYTES_MAX_DEFAULT: usize = 1024 * 1024;

@@ -22,7 +22,7 @@ async fn run(router: Router, grace: Duration) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let server = tokio::spawn(serve(listener, router, shutdown.clone(), grace));
+    let server = tokio::spawn(serve(listener, None, router, shutdown.clone(), grace));
     Running {
         address,
         shutdown,
