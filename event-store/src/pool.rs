@@ -16,6 +16,8 @@ pub enum Role {
     Sealer,
     Compliance,
     Vault,
+    /// Makes backups.
+    Maintenance,
 }
 
 impl Role {
@@ -27,6 +29,7 @@ impl Role {
             Self::Sealer => "proofline_sealer",
             Self::Compliance => "proofline_compliance",
             Self::Vault => "proofline_vault",
+            Self::Maintenance => "proofline_maintenance",
         }
     }
 }

@@ -100,7 +100,8 @@ impl ReadModel {
              grant usage on schema {schema} to proofline_projector, proofline_reader;
              grant select, insert, update, delete, truncate on all tables in schema {schema} to proofline_projector;
              grant select on all tables in schema {schema} to proofline_reader;
-             set local search_path to default;",
+             set local search_path to default;
+             select es.protect_read_model('{schema}');",
             ddl = self.ddl
         )
     }

@@ -1,8 +1,8 @@
 //! Who reads on behalf of an account sees that account's rows, whatever the query: for every table that has an account.
 
-use event_store::Role;
+use event_store::{Role, connect};
 use serde_json::json;
-use sqlx::{Executor as _, PgConnection, PgPool};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::served::{Served, order};
@@ -143,4 +143,63 @@ async fn a_reader_on_behalf_of_one_account_sees_no_row_of_another_in_any_table()
         .await
         .unwrap();
     assert_eq!(seen, [it.account]);
+}
+
+#[tokio::test]
+async fn who_makes_backups_reads_every_row_and_writes_none() {
+    let it = Served::start().await;
+    let shop = it.shop().await;
+    it.deliver(&shop, "orders/create", "w-1", &order(1))
+        .await
+        .is(200);
+    it.catch_up().await;
+    let mut read = 0;
+    for url in [&it.world.database_url, &it.world.keys_url] {
+        let maintenance = connect(url, Role::Maintenance, 1).unwrap();
+        let mut owner = PgConnection::connect(url).await.unwrap();
+        let tables: Vec<(String, bool)> = sqlx::query_as(
+            "select format('%I.%I', n.nspname, c.relname),
+                    has_table_privilege('proofline_maintenance', c.oid, 'insert, update, delete, truncate, references, trigger')
+             from pg_class c join pg_namespace n on n.oid = c.relnamespace
+             where c.relkind in ('r', 'p') and n.nspname not in ('pg_catalog', 'information_schema')
+               and not starts_with(n.nspname, 'pg_')",
+        )
+        .fetch_all(&mut owner)
+        .await
+        .unwrap();
+        for (table, writes) in tables {
+            assert!(!writes, "{table}");
+            let count = format!("select count(*) from {table}");
+            let all: i64 = sqlx::query_scalar(&count)
+                .fetch_one(&mut owner)
+                .await
+                .unwrap();
+            let seen = sqlx::query_scalar::<_, i64>(&count).fetch_one(&maintenance);
+            assert_eq!(
+                seen.await
+                    .unwrap_or_else(|error| panic!("{table}: {error}")),
+                all,
+                "{table}"
+            );
+            read += i64::from(all > 0);
+        }
+    }
+    assert!(read > 15, "{read} tables have rows");
+}
+
+#[tokio::test]
+async fn on_read_models_the_rule_holds_for_their_owner_too() {
+    let it = Served::start().await;
+    let tables: Vec<(String, bool)> = sqlx::query_as(
+        "select format('%I.%I', n.nspname, c.relname), c.relrowsecurity and c.relforcerowsecurity
+         from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where c.relkind = 'r' and starts_with(n.nspname, 'rm_')",
+    )
+    .fetch_all(&mut it.world.owner().await)
+    .await
+    .unwrap();
+    assert!(tables.len() >= 5, "{tables:?}");
+    for (table, forced) in tables {
+        assert!(forced, "{table}");
+    }
 }

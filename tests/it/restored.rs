@@ -184,6 +184,7 @@ impl Cluster {
             "proofline_reader",
             "proofline_sealer",
             "proofline_compliance",
+            "proofline_maintenance",
         ] {
             owner
                 .execute(&*format!("create role {role} nologin"))

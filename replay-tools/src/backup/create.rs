@@ -53,7 +53,8 @@ impl Moment {
         let mut connection = PgConnection::connect(source.database_url.as_str()).await?;
         connection
             .execute(
-                "set idle_in_transaction_session_timeout = 0;
+                "set role proofline_maintenance;
+                 set idle_in_transaction_session_timeout = 0;
                  begin transaction isolation level repeatable read, read only",
             )
             .await?;

@@ -40,7 +40,7 @@ const LOOKED_EVERY: Duration = Duration::from_secs(60);
 /// What is backed up.
 #[derive(Clone)]
 pub struct Source {
-    /// As a role that may read everything: whoever migrates.
+    /// As a user that may become `proofline_maintenance`, which reads everything: whoever migrates.
     pub database_url: Url,
     pub keys_url: Url,
     /// Of the database that the facts are in.

@@ -23,8 +23,13 @@ pub(super) async fn dump(
     path: &PlacePath,
 ) -> Result<Content, BackupError> {
     let mut program = Program::of(PG_DUMP, database)?;
-    // A third of the time of the default level, for a tenth more room.
-    program.command.args(["--format=custom", "--compress=1"]);
+    program.command.args([
+        "--format=custom",
+        // A third of the time of the default level, for a tenth more room.
+        "--compress=1",
+        "--role=proofline_maintenance",
+        "--enable-row-security",
+    ]);
     if let Some(snapshot) = snapshot {
         program.command.arg(format!("--snapshot={snapshot}"));
     }
