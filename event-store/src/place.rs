@@ -47,6 +47,11 @@ pub enum PlaceError {
         path: Path,
         source: Box<object_store::Error>,
     },
+    #[error("could not remove the folder {name}")]
+    RemoveFolder {
+        name: String,
+        source: std::io::Error,
+    },
     #[error("what was to be written as {path} could not be read to its end")]
     Source { path: Path, source: std::io::Error },
 }
@@ -80,6 +85,8 @@ pub struct Stored {
 pub struct Place {
     name: String,
     store: Arc<dyn ObjectStore>,
+    /// Where it is one.
+    folder: Option<std::path::PathBuf>,
 }
 
 impl Place {
@@ -105,12 +112,19 @@ impl Place {
                 name: name.clone(),
                 source: source.into(),
             })?;
-        Ok(Self::new(name, Arc::new(store.with_fsync(true))))
+        Ok(Self {
+            folder: Some(path.to_owned()),
+            ..Self::new(name, Arc::new(store.with_fsync(true)))
+        })
     }
 
     /// Any store, under a name that may be shown.
     pub fn new(name: String, store: Arc<dyn ObjectStore>) -> Self {
-        Self { name, store }
+        Self {
+            name,
+            store,
+            folder: None,
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -232,6 +246,35 @@ impl Place {
             .collect();
         stored.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(stored)
+    }
+
+    /// The names directly below which something is stored, or was begun to be.
+    pub async fn folders(&self) -> Result<Vec<String>, PlaceError> {
+        let root = Path::default();
+        let listed = self.store.list_with_delimiter(None).await;
+        let listed = listed.map_err(|source| self.read_error(&root, source))?;
+        let names = listed.common_prefixes.iter().filter_map(Path::filename);
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// Removes everything below a name, also what was only begun.
+    pub async fn remove_folder(&self, name: &str) -> Result<(), PlaceError> {
+        for stored in self.list(&Path::from_iter([name])).await? {
+            self.remove(&stored.path).await?;
+        }
+        // What a process that died was writing there is no object yet.
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        match std::fs::remove_dir_all(folder.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(PlaceError::RemoveFolder {
+                    name: name.to_owned(),
+                    source: error,
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes it, if it is there.

@@ -20,7 +20,11 @@ begin
   -- Whoever held a shard, or was about to write, did so elsewhere.
   update es.projections set lease_owner = null where lease_owner is not null;
   delete from es.intents;
-  -- Versions that stood by outside of this database did not come back.
+  -- Versions that stood by outside of this database did not come back, and what waited in them is forgotten.
+  delete from es.dead_letters d using es.fact_tables f, es.active_view v
+  where d.name = f.name and v.name = d.name and v.version <> d.version and d.discarded_at is null;
+  delete from es.parked_keys p using es.fact_tables f, es.active_view v
+  where p.name = f.name and v.name = p.name and v.version <> p.version;
   delete from es.projections p using es.fact_tables f, es.active_view v
   where p.name = f.name and v.name = p.name and v.version <> p.version;
   delete from es.projection_versions p using es.fact_tables f, es.active_view v

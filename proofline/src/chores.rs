@@ -78,14 +78,19 @@ impl Chores {
             },
             settled_after: FORGOTTEN_WITHIN,
         };
-        let backups = Backups {
-            source: connections.backed_up()?,
-            places: connections.places()?,
-            retention: tuning.backup_retention,
+        let backups = match tuning.backup_every_hours {
+            Some(hours) => {
+                let backups = Backups {
+                    source: connections.backed_up()?,
+                    places: connections.places()?,
+                    retention: tuning.backup_retention,
+                };
+                Some((backups, TimeDelta::hours(hours.into())))
+            }
+            None => None,
         };
-        let every = tuning.backup_every_hours;
         Ok(Self {
-            backups: every.map(|hours| (backups, TimeDelta::hours(hours.into()))),
+            backups,
             upkeep: Upkeep::new(upkeep, vault).keeping_accesses(tuning.audit_retention_days),
             sealer,
             erasures,

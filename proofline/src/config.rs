@@ -116,13 +116,19 @@ impl Connections {
 
     /// Where backups are kept.
     pub fn places(&self) -> Result<Places> {
-        let beside = |name| self.key_file.with_file_name(name);
-        let backups = self.backups.clone().unwrap_or_else(|| beside("backups"));
-        let keys = self.key_backups.clone();
+        let beside = || self.key_file.with_file_name("backups");
+        let backups = self.backups.clone().unwrap_or_else(beside);
         Ok(Places {
             backups: Place::private_folder(&backups)?,
-            keys: Place::private_folder(&keys.unwrap_or_else(|| beside("key-backups")))?,
+            keys: self.key_backups()?,
         })
+    }
+
+    /// Where backups of the key database are kept, and copies of keys.
+    pub fn key_backups(&self) -> Result<Place> {
+        let beside = || self.key_file.with_file_name("key-backups");
+        let folder = self.key_backups.clone().unwrap_or_else(beside);
+        Ok(Place::private_folder(&folder)?)
     }
 
     /// What is backed up.

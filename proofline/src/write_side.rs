@@ -50,7 +50,7 @@ pub(crate) async fn open_with(
 pub async fn vault(connections: &Connections, secrets: &Secrets) -> Result<Vault> {
     let keys = connect(&connections.keys_url()?, Role::Vault, KEY_CONNECTIONS)
         .context("KEYS_DATABASE_URL")?;
-    let copies = KeyCopies::new(connections.places()?.keys);
+    let copies = KeyCopies::new(connections.key_backups()?);
     let vault = Vault::new(keys, secrets.provider.clone(), copies);
     vault.bind(secrets.fingerprint).await.with_context(|| {
         format!(

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use clickhouse::Client;
 use event_store::{Role, connect};
@@ -87,6 +87,9 @@ pub(crate) fn urls(
             redis_url,
             clickhouse_url,
         }),
+        None if args.redis_url.is_some() || args.clickhouse_url.is_some() => {
+            bail!("name all of DATABASE_URL, REDIS_URL and CLICKHOUSE_URL, or none")
+        }
         None => Running::read(data_dir),
     }
 }

@@ -1,5 +1,8 @@
 //! What was backed up comes back as it was, but for those who were erased since.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -7,14 +10,19 @@ use chrono::TimeDelta;
 use clap::Parser as _;
 use event_store::Role;
 use event_store::seal::{Anchor, Due, Sealer};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use proofline::config::Connections;
 use replay_tools::backup::{Backups, Manifest, Retention};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::World;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::faults::program;
 use crate::served::{Served, answered, connections, order_of, seen};
 use crate::subjects::{ANNA, BOB, Office, SOMEONE};
 
@@ -78,6 +86,12 @@ async fn numbers(it: &Served, key: &str, site: &str) -> Vec<Value> {
     all
 }
 
+/// Events that the analytics tell of.
+fn counted(numbers: &[Value]) -> i64 {
+    let totals = numbers[0]["totals"].as_array().unwrap().iter();
+    totals.map(|total| total["events"].as_i64().unwrap()).sum()
+}
+
 #[tokio::test]
 async fn a_platform_comes_back_as_it_was_and_goes_on() {
     let office = Office::open().await;
@@ -93,7 +107,7 @@ async fn a_platform_comes_back_as_it_was_and_goes_on() {
     office.it.catch_up().await;
     let (site, key) = (office.shop.site_id.clone(), office.it.key.clone());
     let before = numbers(&office.it, &key, &site).await;
-    assert!(before[0].to_string().contains("30"), "{}", before[0]);
+    assert_eq!(counted(&before), 30);
     let made = replay(&office.it.world, &["backup", "create"])
         .await
         .unwrap();
@@ -158,7 +172,7 @@ async fn a_platform_comes_back_as_it_was_and_goes_on() {
         .is(200);
     it.catch_up().await;
     let after = numbers(&it, &key, &site).await;
-    assert!(after[0].to_string().contains("31"), "{}", after[0]);
+    assert_eq!(counted(&after), 31);
     assert_eq!(messages(&it, &shop.embed_key).await.len(), 3);
     seal(&it.world).await;
     let anchor = it.world.key_file().with_file_name("anchor");
@@ -250,6 +264,8 @@ async fn what_is_not_kept_goes_and_what_was_altered_is_not_brought_back() {
     tokio::time::sleep(Duration::from_millis(5)).await;
     let second = backups.create().await.unwrap();
     let places = &backups.places;
+    let gone = places.prune(backups.retention).await.unwrap();
+    assert_eq!(gone, [&*first.id, &*first.id], "with its keys");
     let ids = |all: Vec<Manifest>| Vec::from_iter(all.into_iter().map(|one| one.id));
     assert_eq!(
         ids(places.all().await.unwrap()),
@@ -257,8 +273,30 @@ async fn what_is_not_kept_goes_and_what_was_altered_is_not_brought_back() {
     );
     assert_eq!(places.all_keys().await.unwrap().len(), 1);
     let folder = world.key_file().with_file_name("backups");
-    let left = std::fs::read_dir(folder.join(&first.id)).map_or(0, Iterator::count);
-    assert_eq!(left, 0, "no file of it is left");
+    assert!(!folder.join(&first.id).exists(), "nothing of it is left");
+
+    // What fails leaves nothing behind, and says why.
+    let mut broken = backups.clone();
+    let nowhere = world.keys_url.replace("_keys", "_nowhere");
+    broken.source.keys_url = nowhere.parse().unwrap();
+    let failed = broken.create().await.unwrap_err().to_string();
+    assert!(
+        failed.contains("pg_dump failed") && failed.contains("_nowhere"),
+        "{failed}"
+    );
+    assert_eq!(
+        places.backups.folders().await.unwrap(),
+        std::slice::from_ref(&second.id)
+    );
+
+    // Keys from before the events would leave some of their people without.
+    let older = replay(
+        &world,
+        &["backup", "restore", &second.id, "--keys-of", &first.id],
+    )
+    .await;
+    let refused = older.unwrap_err().to_string();
+    assert!(refused.contains("there is no backup"), "{refused}");
 
     let dump = folder.join(&second.id).join("events.dump");
     let mut bytes = std::fs::read(&dump).unwrap();
@@ -277,4 +315,83 @@ async fn what_is_not_kept_goes_and_what_was_altered_is_not_brought_back() {
             .await
             .unwrap();
     assert_eq!(databases, 0);
+}
+
+/// The platform as a user runs it, on engines that it starts by itself. Answers what it said.
+async fn up(data_dir: &Path, more: &[&str]) -> (Child, String) {
+    let mut child = alone(Command::new(program()))
+        .args(["up", "--port", "0", "--data-dir"])
+        .arg(data_dir)
+        .args(more)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        said.push_str(&line);
+        said.push('\n');
+        if line.starts_with("Ctrl-C") {
+            return (child, said);
+        }
+    }
+    panic!("it ended: {said}");
+}
+
+/// Nothing that the tests run on is given to it.
+fn alone(mut command: Command) -> Command {
+    for variable in [
+        "DATABASE_URL",
+        "KEYS_DATABASE_URL",
+        "REDIS_URL",
+        "CLICKHOUSE_URL",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+async fn end(mut child: Child) {
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    assert!(child.wait().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_machine_that_lost_its_databases_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    // Postgres runs as another user and must be able to get there.
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let data_dir = folder.path().join("data");
+    let (running, said) = up(&data_dir, &[]).await;
+    let word = |said: &str, of: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(of));
+        line.unwrap_or_else(|| panic!("{said}")).trim().to_owned()
+    };
+    let (url, key) = (word(&said, "API"), word(&said, "demo key"));
+    let client = reqwest::Client::new();
+    let site = json!({ "name": "Trail", "domain": "trail.example.com" });
+    let made = client.post(format!("{url}/v1/sites")).bearer_auth(&key);
+    let made = answered(made.json(&site)).await.is(201);
+    let backup = alone(Command::new(program().with_file_name("replay")))
+        .args(["backup", "create", "--data-dir"])
+        .arg(&data_dir)
+        .output()
+        .await
+        .unwrap();
+    assert!(backup.status.success(), "{backup:?}");
+    end(running).await;
+    for lost in ["postgres", "clickhouse", "redis"] {
+        std::fs::remove_dir_all(data_dir.join(lost)).unwrap();
+    }
+
+    let (running, said) = up(&data_dir, &["--restore"]).await;
+    let site = made.body["id"].as_str().unwrap();
+    let read = client.get(format!("{}/v1/sites/{site}", word(&said, "API")));
+    let read = answered(read.bearer_auth(&key)).await.is(200);
+    assert_eq!(read.body["domain"], "trail.example.com");
+    assert!(!said.contains("demo key"), "it is no new store: {said}");
+    end(running).await;
 }

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::DateTime;
 use event_store::vault::{
-    Destroyed, KeyBucket, KeyProvider, LocalKeyFile, ProviderError, SubjectKey, Vault, VaultError,
+    Destroyed, KeyBucket, KeyCopies, KeyProvider, LocalKeyFile, ProviderError, SubjectKey, Vault,
+    VaultError,
 };
-use event_store::{Role, connect};
+use event_store::{Place, Role, connect};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -343,10 +344,14 @@ async fn an_old_backup_of_keys_and_the_copies_since_then_open_everybody_who_was_
         "the backup alone is not enough"
     );
     let restored = world.vault();
-    assert!(restored.take_copies().await.unwrap() > 0);
+    let taken = restored.take_copies().await.unwrap();
+    assert!(
+        taken.keys > 0 && taken.lost == gone.len() as i64,
+        "{taken:?}"
+    );
     assert_eq!(lost().await, gone);
     assert_eq!(
-        restored.take_copies().await.unwrap(),
+        restored.take_copies().await.unwrap().keys,
         0,
         "nothing is left to take"
     );
@@ -363,6 +368,40 @@ async fn an_old_backup_of_keys_and_the_copies_since_then_open_everybody_who_was_
             expected
         );
     }
+}
+
+#[tokio::test]
+async fn no_key_is_destroyed_whose_survivors_would_be_copied_to_another_place() {
+    let world = World::new().await;
+    let (vault, event) = (world.vault(), Uuid::now_v7());
+    let subjects: Vec<Uuid> = (0..200).map(|_| Uuid::now_v7()).collect();
+    for subject in &subjects {
+        sealed(&vault, event, *subject).await;
+    }
+    vault.erase(TENANT, &subjects[..1]).await.unwrap();
+    let elsewhere = Place::folder(&world.key_file().with_file_name("elsewhere")).unwrap();
+    let stray = Vault::new(
+        connect(&world.keys_url, Role::Vault, 4).unwrap(),
+        Arc::new(key_file(&world)),
+        KeyCopies::new(elsewhere),
+    );
+    let begun = stray.erase(TENANT, &subjects[1..8]).await.unwrap();
+    assert!(
+        begun.iter().all(|erasure| erasure.receipt.is_none()),
+        "{begun:?}"
+    );
+    let refused = stray.finish_erasures().await;
+    assert!(
+        matches!(refused, Err(VaultError::OtherCopies)),
+        "{refused:?}"
+    );
+    // Whoever was given the same place finishes it.
+    world.vault().finish_erasures().await.unwrap();
+    let finished = vault.erasures(TENANT, &subjects[..8]).await.unwrap();
+    assert!(
+        finished.iter().all(|erasure| erasure.receipt.is_some()),
+        "{finished:?}"
+    );
 }
 
 /// New subjects come in all the while, in two processes; not one of them is left under a key that was destroyed.

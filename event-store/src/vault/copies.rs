@@ -18,12 +18,23 @@ use crate::PlacePath;
 use crate::place::{Place, PlaceError};
 
 const FOLDER: &str = "rewrapped";
+/// What the place calls itself.
+const PLACE: &str = "place.txt";
 /// Keys in one file.
 const COPIED_MAX: i64 = 10_000;
 
 /// Where copies are kept: with the backups of the key database.
 #[derive(Clone, Debug)]
 pub struct KeyCopies(Place);
+
+/// What copies had to give to a key database that was restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Keys that the database had not, or only under what was destroyed.
+    pub keys: u64,
+    /// Keys that it has only under what was destroyed, and no copy has: of those who were erased since, as a rule.
+    pub lost: i64,
+}
 
 /// A file's format. Stored; never rename.
 #[derive(Serialize, Deserialize)]
@@ -58,16 +69,34 @@ impl KeyCopies {
         Ok(removed)
     }
 
-    async fn write(
-        &self,
-        old: &str,
-        number: usize,
-        keys: Vec<CopiedKey>,
-    ) -> Result<(), VaultError> {
-        let path = PlacePath::from_iter([FOLDER, old, &format!("{number:06}.json")]);
+    /// Never in the place of another one: two processes may copy the same keys, a little apart.
+    async fn write(&self, why: &str, keys: Vec<CopiedKey>) -> Result<(), VaultError> {
+        let path = PlacePath::from_iter([FOLDER, why, &format!("{}.json", Uuid::now_v7())]);
         let copied = serde_json::to_vec(&Copied { version: 1, keys });
         let copied = copied.map_err(|_| VaultError::Malformed)?;
         self.0.put(&path, copied).await.map_err(VaultError::Copies)
+    }
+
+    /// What the place calls itself. `None` where it has no name.
+    async fn name(&self) -> Result<Option<Uuid>, VaultError> {
+        match self.0.read(&PLACE.into()).await {
+            Ok(name) => {
+                let name = String::from_utf8(name).ok();
+                let name = name.and_then(|name| name.trim().parse().ok());
+                name.map(Some)
+                    .ok_or_else(|| VaultError::MalformedCopy(PLACE.to_owned()))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(VaultError::Copies(error)),
+        }
+    }
+
+    /// Gives it one, unless it has.
+    async fn named(&self) -> Result<Option<Uuid>, VaultError> {
+        let name = format!("{}\n", Uuid::new_v4()).into_bytes();
+        let named = self.0.create(&PLACE.into(), name).await;
+        named.map_err(VaultError::Copies)?;
+        self.name().await
     }
 
     async fn read(&self, path: &PlacePath) -> Result<Vec<CopiedKey>, VaultError> {
@@ -82,7 +111,8 @@ impl KeyCopies {
 impl Vault {
     /// Copies every key that was wrapped by the old one of the provider's and now is by another.
     pub(super) async fn copy_rewrapped(&self, old: &str) -> Result<(), VaultError> {
-        let (mut after, mut number) = (Uuid::nil(), 0);
+        self.check_place().await?;
+        let mut after = Uuid::nil();
         loop {
             let rows = sqlx::query!(
                 r#"with recursive heir (id) as (
@@ -111,13 +141,37 @@ impl Vault {
                 wrapped_by: row.provider_key_id,
                 wrapped: STANDARD.encode(row.wrapped_key),
             });
-            self.copies.write(old, number, keys.collect()).await?;
-            number += 1;
+            self.copies.write(old, keys.collect()).await?;
         }
+    }
+
+    /// Refuses to copy to another place than the one that the key database knows; the first one is remembered.
+    async fn check_place(&self) -> Result<(), VaultError> {
+        let bound = async || {
+            sqlx::query_scalar!("select id from keys.copies_place")
+                .fetch_optional(&self.keys)
+                .await
+                .map_err(VaultError::ReadKeys)
+        };
+        if let Some(bound) = bound().await? {
+            let same = self.copies.name().await? == Some(bound);
+            return same.then_some(()).ok_or(VaultError::OtherCopies);
+        }
+        let named = self.copies.named().await?;
+        sqlx::query!(
+            "insert into keys.copies_place (id) values ($1) on conflict do nothing",
+            named
+        )
+        .execute(&self.keys)
+        .await
+        .map_err(VaultError::StoreKey)?;
+        let same = bound().await? == named;
+        same.then_some(()).ok_or(VaultError::OtherCopies)
     }
 
     /// Copies a key that is not in any backup yet.
     pub(super) async fn copy(&self, id: Uuid) -> Result<(), VaultError> {
+        self.check_place().await?;
         let row = sqlx::query!(
             r#"select tenant_id, provider_key_id as "provider_key_id!", wrapped_key as "wrapped_key!" from keys.subject
                where subject_id = $1 and wrapped_key is not null"#,
@@ -133,12 +187,11 @@ impl Vault {
             wrapped_by: row.provider_key_id,
             wrapped: STANDARD.encode(row.wrapped_key),
         };
-        self.copies.write(&id.to_string(), 0, vec![key]).await
+        self.copies.write(&id.to_string(), vec![key]).await
     }
 
-    /// Takes over from the copies what a backup of the key database has only under keys that were destroyed since. Answers how
-    /// many keys. For a database that was just restored, before anything is served; doing it again changes nothing.
-    pub async fn take_copies(&self) -> Result<u64, VaultError> {
+    /// Takes over from the copies what a backup of the key database has only under keys that were destroyed since. For a database that was just restored, before anything is served; doing it again changes nothing.
+    pub async fn take_copies(&self) -> Result<Taken, VaultError> {
         let mut held = Held::default();
         let mut gone = Vec::new();
         for id in self.wrapping_keys().await? {
@@ -157,7 +210,15 @@ impl Vault {
             }
             taken += self.take(usable, &gone, &stored.path).await?;
         }
-        Ok(taken)
+        let lost = sqlx::query_scalar!(
+            r#"select count(*) as "lost!" from keys.subject where wrapped_key is not null and provider_key_id = any($1)"#,
+            &gone
+        );
+        let lost = lost.fetch_one(&self.keys).await;
+        Ok(Taken {
+            keys: taken,
+            lost: lost.map_err(VaultError::ReadKeys)?,
+        })
     }
 
     async fn wrapping_keys(&self) -> Result<Vec<String>, VaultError> {

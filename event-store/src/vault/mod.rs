@@ -19,7 +19,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-pub use self::copies::KeyCopies;
+pub use self::copies::{KeyCopies, Taken};
 use self::erasure::Watch;
 pub use self::erasure::{Erasure, FORGOTTEN_WITHIN};
 pub use self::key_file::LocalKeyFile;
@@ -110,6 +110,10 @@ pub enum VaultError {
     Overloaded,
     #[error("could not reach the copies of keys that were wrapped anew")]
     Copies(#[source] PlaceError),
+    #[error(
+        "keys are copied to another place than the one this key database knows; give this process the same"
+    )]
+    OtherCopies,
     #[error("{0} is no copy of keys")]
     MalformedCopy(String),
     #[error("the key provider failed")]

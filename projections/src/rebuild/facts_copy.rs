@@ -20,8 +20,8 @@ pub struct FactsCopy<'a> {
 }
 
 impl FactsCopy<'_> {
-    /// Positions whose rows are copied together: a hundred megabytes or two.
-    pub const POSITIONS_MAX: i64 = 1 << 20;
+    /// Positions whose rows are copied together: a hundred megabytes or two, and one block of ClickHouse's.
+    pub const POSITIONS_MAX: i64 = 1_000_000;
 
     /// The rows after a position up to another one, in ClickHouse's format `Native`.
     pub fn read(&self, after: i64, to: i64) -> Result<BytesCursor, RebuildError> {

@@ -7,24 +7,33 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use event_store::Place;
+use event_store::vault::Taken;
 use serde_json::json;
 use url::Url;
 
 use super::{BackupError, Backups, Manifest, Places, Retention, Source, Target};
+use crate::Running;
 use crate::engines::{self, EngineArgs};
 use crate::keys::KeyArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupCommand {
-    /// Make a backup of everything, and remove those that are not kept any longer
+    /// Make a backup of everything
     Create {
         #[command(flatten)]
         places: PlaceArgs,
         #[command(flatten)]
         engines: EngineArgs,
+    },
+    /// Remove backups, and copies of keys, that are not kept any longer
+    Prune {
+        #[command(flatten)]
+        places: PlaceArgs,
         #[command(flatten)]
         retention: Retention,
     },
+    /// Take copies of keys into a key database that was brought back by other means than `restore`
+    TakeCopies(KeyArgs),
     /// Show every backup, oldest first
     List {
         #[command(flatten)]
@@ -81,11 +90,7 @@ pub(crate) async fn run(
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
     match command {
-        BackupCommand::Create {
-            places,
-            engines,
-            retention,
-        } => {
+        BackupCommand::Create { places, engines } => {
             let running = engines::urls(&engines, database_url, data_dir)?;
             let (clickhouse, database) = engines.clickhouse(&running)?;
             let backups = Backups {
@@ -95,10 +100,23 @@ pub(crate) async fn run(
                     clickhouse: clickhouse.with_database(database),
                 },
                 places: places.open(data_dir)?,
-                retention,
+                retention: Retention::default(),
             };
             let made = backups.create().await?;
             writeln!(out, "{}", line(&made))?;
+        }
+        BackupCommand::Prune { places, retention } => {
+            for id in places.open(data_dir)?.prune(retention).await? {
+                writeln!(out, "{id}  is gone")?;
+            }
+        }
+        BackupCommand::TakeCopies(keys) => {
+            let database_url = match database_url {
+                Some(url) => url,
+                None => Running::read(data_dir)?.database_url,
+            };
+            let keys = keys.open(&database_url, data_dir).await?;
+            writeln!(out, "{}", from_copies(keys.vault.take_copies().await?))?;
         }
         BackupCommand::List { places, json } => {
             let places = places.open(data_dir)?;
@@ -123,10 +141,7 @@ pub(crate) async fn run(
             match places.verify_keys(&id).await {
                 Ok(keys) => writeln!(out, "ok      {}  keys, {} bytes", id, keys.dump.bytes)?,
                 Err(BackupError::NotFound(_)) => {
-                    writeln!(
-                        out,
-                        "        its keys are not kept any longer; a later backup has them"
-                    )?;
+                    writeln!(out, "        its keys are not kept any longer")?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -154,8 +169,9 @@ pub(crate) async fn run(
             writeln!(out, "restored {}", line(&restored.manifest))?;
             writeln!(
                 out,
-                "with the keys of {}, and {} of the copies made since",
-                restored.keys.id, restored.keys_from_copies
+                "with the keys of {}, and {}",
+                restored.keys.id,
+                from_copies(restored.copies)
             )?;
             writeln!(
                 out,
@@ -175,6 +191,13 @@ async fn named_or_newest(id: Option<String>, places: &Places) -> Result<String> 
             Ok(newest.context("there is no backup")?.id)
         }
     }
+}
+
+fn from_copies(taken: Taken) -> String {
+    format!(
+        "{} from copies; {} can't be opened any more, as is right for who was erased",
+        taken.keys, taken.lost
+    )
 }
 
 fn line(made: &Manifest) -> String {

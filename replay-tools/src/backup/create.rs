@@ -1,6 +1,6 @@
 //! Making a backup.
 
-use chrono::{DateTime, SubsecRound as _, Utc};
+use chrono::{DateTime, NaiveDateTime, SubsecRound as _, Utc};
 use event_store::PlacePath;
 use projections::Projection;
 use projections::rebuild::FactsCopy;
@@ -21,10 +21,11 @@ fn new_id(now: DateTime<Utc>) -> String {
     format!("{}-{}", now.format("%Y%m%dT%H%M%SZ"), &chance[..8])
 }
 
-/// Whether a folder is named as a backup's.
-pub(super) fn is_id(name: &str) -> bool {
-    let (moment, chance) = name.split_once('-').unwrap_or_default();
-    chrono::NaiveDateTime::parse_from_str(moment, "%Y%m%dT%H%M%SZ").is_ok() && chance.len() == 8
+/// When the backup that a folder is named as was begun. `None` for any other folder.
+pub(super) fn begun_at(name: &str) -> Option<DateTime<Utc>> {
+    let (moment, chance) = name.split_once('-')?;
+    let moment = NaiveDateTime::parse_from_str(moment, "%Y%m%dT%H%M%SZ").ok()?;
+    (chance.len() == 8).then(|| moment.and_utc())
 }
 
 /// The moment that a backup shows, kept by an open transaction.
@@ -43,9 +44,10 @@ struct Seen {
     telemetry_head: i64,
     facts_version: Option<i32>,
     facts_checkpoint: i64,
-    /// Of the facts.
-    waiting: String,
-    roles: Vec<String>,
+    /// Which of the facts' keys wait, and from where on.
+    waiting: Vec<String>,
+    /// Whether what waited is being written.
+    repairing: bool,
 }
 
 impl Moment {
@@ -78,21 +80,39 @@ async fn look(connection: &mut PgConnection) -> Result<Seen, BackupError> {
     Ok(seen)
 }
 
+async fn roles(connection: &mut PgConnection) -> Result<Vec<String>, BackupError> {
+    let roles = sqlx::query_scalar(include_str!("../../sql/backup_roles.sql"));
+    Ok(roles.fetch_all(connection).await?)
+}
+
 impl Backups {
-    /// Makes a backup of everything, and removes those that are not kept any longer.
+    /// Makes a backup of everything. What fails leaves nothing of it behind.
     pub async fn create(&self) -> Result<Manifest, BackupError> {
         let id = new_id(platform::clock::now());
-        let moment = Moment::keep(&self.source).await?;
+        let made = self.create_as(&id).await;
+        if made.is_err() {
+            for place in [&self.places.backups, &self.places.keys] {
+                if let Err(error) = manifest::remove(place, &id).await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, id, "could not remove what was begun of a backup");
+                }
+            }
+        }
+        made
+    }
+
+    async fn create_as(&self, id: &str) -> Result<Manifest, BackupError> {
+        let mut moment = Moment::keep(&self.source).await?;
+        let roles = roles(&mut moment.connection).await?;
         let (url, to) = (&self.source.database_url, &self.places.backups);
-        let path = manifest::path(&id, DUMP);
+        let path = manifest::path(id, DUMP);
         let content = programs::dump(url, Some(&moment.snapshot), to, &path).await?;
         let dump = Part::new(DUMP, content);
-        let facts = self.copy_facts(&id, moment).await?;
-        let keys = self.create_keys(&id).await?;
-        let (seen, facts) = facts;
+        let (seen, facts) = self.copy_facts(id, moment).await?;
+        let keys = self.create_keys(id).await?;
         let manifest = Manifest {
             kind: Kind::Backup1,
-            id,
+            id: id.to_owned(),
             taken_at: seen.taken_at.trunc_subsecs(3),
             release: env!("CARGO_PKG_VERSION").to_owned(),
             events: Extent {
@@ -104,12 +124,11 @@ impl Backups {
                 head: seen.telemetry_head,
             },
             facts,
-            roles: seen.roles,
+            roles,
             dump,
         };
         manifest::write(&self.places.keys, &keys).await?;
         manifest::write(to, &manifest).await?;
-        self.places.prune(self.retention).await?;
         Ok(manifest)
     }
 
@@ -138,7 +157,9 @@ impl Backups {
             after = to;
         }
         // An event that waited at the moment may have got its row since, and would get it again after a restore.
-        if look(&mut connection).await?.waiting != seen.waiting {
+        let now = look(&mut connection).await?;
+        let wait_still = seen.waiting.iter().all(|key| now.waiting.contains(key));
+        if !wait_still || seen.repairing || now.repairing {
             return Err(BackupError::Repaired);
         }
         connection.close().await?;
@@ -155,10 +176,14 @@ impl Backups {
         let path = manifest::path(id, KEYS_DUMP);
         let (url, to) = (&self.source.keys_url, &self.places.keys);
         let content = programs::dump(url, None, to, &path).await?;
+        let mut connection = PgConnection::connect(url.as_str()).await?;
+        let roles = roles(&mut connection).await?;
+        connection.close().await?;
         Ok(KeyManifest {
             kind: KeyKind::KeyBackup1,
             id: id.to_owned(),
             taken_at,
+            roles,
             dump: Part::new(KEYS_DUMP, content),
         })
     }
@@ -190,8 +215,9 @@ mod tests {
 
     #[test]
     fn a_backup_is_known_by_its_name() {
-        let id = new_id("2026-11-21T22:15:00Z".parse().unwrap());
-        assert!(id.starts_with("20261121T221500Z-") && is_id(&id), "{id}");
+        let moment = "2026-11-21T22:15:00Z".parse().unwrap();
+        let id = new_id(moment);
+        assert_eq!(begun_at(&id), Some(moment), "{id}");
         for other in [
             "",
             "rewrapped",
@@ -199,7 +225,7 @@ mod tests {
             "20261121-12345678",
             "x-12345678",
         ] {
-            assert!(!is_id(other), "{other}");
+            assert_eq!(begun_at(other), None, "{other}");
         }
     }
 }

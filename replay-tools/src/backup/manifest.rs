@@ -22,7 +22,7 @@ pub struct Manifest {
     pub events: Extent,
     pub telemetry: Extent,
     pub facts: Facts,
-    /// The roles that own or may do something in the databases: they belong to a cluster and are in no dump.
+    /// Who owns something in the database, or may do something: they belong to a cluster and are in no dump.
     pub roles: Vec<String>,
     pub dump: Part,
 }
@@ -33,6 +33,7 @@ pub struct KeyManifest {
     pub kind: KeyKind,
     pub id: String,
     pub taken_at: DateTime<Utc>,
+    pub roles: Vec<String>,
     pub dump: Part,
 }
 
@@ -141,6 +142,15 @@ pub(super) async fn write(place: &Place, manifest: &impl Described) -> Result<()
         .ok_or_else(|| BackupError::Exists(manifest.id().to_owned()))
 }
 
+/// Whether there is a backup, of whatever sense its manifest makes.
+pub(super) async fn stands(place: &Place, id: &str) -> Result<bool, BackupError> {
+    match place.read(&path(id, NAME)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 pub(super) async fn read<M: Described>(place: &Place, id: &str) -> Result<M, BackupError> {
     let bytes = place.read(&path(id, NAME)).await;
     let bytes = bytes.map_err(|error| match error.is_not_found() {
@@ -153,15 +163,18 @@ pub(super) async fn read<M: Described>(place: &Place, id: &str) -> Result<M, Bac
     })
 }
 
-/// Every backup, oldest first.
+/// Every backup, oldest first. One that does not say what it is is told in the log, and left alone.
 pub(super) async fn all<M: Described>(place: &Place) -> Result<Vec<M>, BackupError> {
-    let mut manifests = Vec::new();
-    for stored in place.list(&PlacePath::default()).await? {
-        let mut parts = stored.path.parts();
-        if let (Some(id), Some(name), None) = (parts.next(), parts.next(), parts.next())
-            && name.as_ref() == NAME
-        {
-            manifests.push(read(place, id.as_ref()).await?);
+    let mut manifests: Vec<M> = Vec::new();
+    for id in place.folders().await? {
+        match read(place, &id).await {
+            Ok(manifest) => manifests.push(manifest),
+            Err(BackupError::NotFound(_)) => {}
+            Err(error @ BackupError::Malformed { .. }) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, place = place.name(), "a backup can't be used");
+            }
+            Err(error) => return Err(error),
         }
     }
     manifests.sort_by_key(M::taken_at);
@@ -183,10 +196,7 @@ pub(super) async fn compare(place: &Place, manifest: &impl Described) -> Result<
 }
 
 /// Removes it: the manifest first, so that what is half removed is no backup.
-pub(super) async fn remove(place: &Place, manifest: &impl Described) -> Result<(), BackupError> {
-    place.remove(&path(manifest.id(), NAME)).await?;
-    for part in manifest.parts() {
-        place.remove(&path(manifest.id(), &part.name)).await?;
-    }
-    Ok(())
+pub(super) async fn remove(place: &Place, id: &str) -> Result<(), BackupError> {
+    place.remove(&path(id, NAME)).await?;
+    Ok(place.remove_folder(id).await?)
 }

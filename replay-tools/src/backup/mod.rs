@@ -19,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use clickhouse::Client;
 use event_store::vault::{KeyCopies, VaultError};
-use event_store::{Place, PlaceError, PlacePath, StoreError};
+use event_store::{Place, PlaceError, StoreError};
 use projections::rebuild::RebuildError;
 use projections::runtime::SinkError;
 use url::Url;
@@ -36,6 +36,8 @@ const UNFINISHED_AFTER: TimeDelta = TimeDelta::days(2);
 const CLOCKS_APART: TimeDelta = TimeDelta::hours(1);
 /// How often a process looks whether a backup is due.
 const LOOKED_EVERY: Duration = Duration::from_secs(60);
+/// After one that failed.
+const AGAIN_AFTER: Duration = Duration::from_secs(600);
 
 /// What is backed up.
 #[derive(Clone)]
@@ -86,7 +88,7 @@ impl Default for Retention {
 /// Why there is no backup, or none that was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    #[error("the database's URL takes no password")]
+    #[error("a database's URL has its password where it is not looked for, or takes none")]
     Url,
     #[error("could not start {name}, which comes with Postgres's client programs")]
     Start {
@@ -118,9 +120,15 @@ pub enum BackupError {
     },
     #[error("{part} of backup {id} is not what was written")]
     Altered { id: String, part: String },
+    #[error(
+        "the keys of {keys} are older than backup {id}, and some of its people would have none"
+    )]
+    KeysOlder { id: String, keys: String },
+    #[error("{0} is no name of a role")]
+    Role(String),
     #[error("no version of the facts is served")]
     NotServed,
-    #[error("events that waited were projected while the facts were copied; try again")]
+    #[error("events that waited are being projected into the facts; try again")]
     Repaired,
     #[error("there is a database {0} already")]
     DatabaseStands(String),
@@ -185,7 +193,9 @@ impl Backups {
     /// Makes a backup whenever the newest is so old. Any number of processes may: one of them does.
     pub async fn run(&self, every: TimeDelta) -> Infallible {
         loop {
-            match self.create_when_due(every).await {
+            let made = self.create_when_due(every).await;
+            let failed = made.is_err();
+            match made {
                 Ok(Some(manifest)) => tracing::info!(id = manifest.id, "a backup was made"),
                 Ok(None) => {}
                 Err(error) => {
@@ -194,7 +204,8 @@ impl Backups {
                     tracing::error!(error, "could not make a backup and will try again");
                 }
             }
-            tokio::time::sleep(LOOKED_EVERY).await;
+            let pause = if failed { AGAIN_AFTER } else { LOOKED_EVERY };
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -202,6 +213,8 @@ impl Backups {
         let Some(right) = create::Right::take(&self.source).await? else {
             return Ok(None);
         };
+        // First, since a disk may be full of what is not kept any longer.
+        self.places.prune(self.retention).await?;
         let newest = self.places.all().await?.last().map(Manifest::taken_at);
         let made = match newest {
             Some(newest) if platform::clock::now() < newest + every => None,
@@ -226,16 +239,16 @@ async fn prune<M: Described>(place: &Place, keep: Keep) -> Result<Vec<String>, B
         .iter()
         .filter(|one| superseded.contains(&one.taken_at()))
     {
-        manifest::remove(place, manifest).await?;
+        manifest::remove(place, manifest.id()).await?;
         gone.push(manifest.id().to_owned());
     }
-    let complete = |id: &str| all.iter().any(|manifest| manifest.id() == id);
     let unfinished_before = platform::clock::now() - UNFINISHED_AFTER;
-    for stored in place.list(&PlacePath::default()).await? {
-        let id = stored.path.parts().next();
-        let is_begun = id.is_some_and(|id| create::is_id(id.as_ref()) && !complete(id.as_ref()));
-        if is_begun && stored.modified_at < unfinished_before {
-            place.remove(&stored.path).await?;
+    for id in place.folders().await? {
+        let begun_at = create::begun_at(&id);
+        if begun_at.is_some_and(|at| at < unfinished_before)
+            && !manifest::stands(place, &id).await?
+        {
+            manifest::remove(place, &id).await?;
         }
     }
     Ok(gone)

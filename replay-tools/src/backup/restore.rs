@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::sql::Identifier;
-use event_store::vault::{KeyCopies, KeyProvider, SubjectEvents, Vault};
+use event_store::vault::{KeyCopies, KeyProvider, SubjectEvents, Taken, Vault};
 use event_store::{Role, connect};
 use futures::TryStreamExt as _;
 use projections::Projection;
 use projections::rebuild::FactsCopy;
 use projections::sink::begin_subject_events_anew;
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use url::Url;
 use uuid::Uuid;
 
@@ -42,78 +42,102 @@ pub struct Restored {
     pub keys: KeyManifest,
     /// What the log of domain events is now; it was [`super::Extent::log`].
     pub log: Uuid,
-    /// Keys that the backup has only under what was destroyed since, and that came from the copies.
-    pub keys_from_copies: u64,
+    /// What the copies of keys had to give.
+    pub copies: Taken,
 }
 
 impl Places {
-    /// Brings a backup back, with the keys of another one where that is named, else of the newest. What is cut short leaves
-    /// neither database under its name. Whoever was erased since is erased again by the first process that serves.
+    /// Brings a backup back, with the keys of another one where that is named, else of the newest. Whoever was erased since is
+    /// erased again by the first process that serves.
     pub async fn restore(
         &self,
         id: &str,
         keys_id: Option<&str>,
         target: &Target,
     ) -> Result<Restored, BackupError> {
+        target.check_clickhouse().await?;
         let found = self.verify(id).await?;
         let keys_id = match keys_id {
             Some(id) => id.to_owned(),
             None => {
                 let newest = self.all_keys().await?.pop();
-                newest
-                    .ok_or_else(|| BackupError::NotFound("of keys".to_owned()))?
-                    .id
+                let none = || BackupError::NotFound("of keys".to_owned());
+                newest.ok_or_else(none)?.id
             }
         };
         let found_keys = self.verify_keys(&keys_id).await?;
-        let events = Rising::begin(&target.database_url, &found.roles).await?;
-        let keys = Rising::begin(&target.keys_url, &found.roles).await?;
-        let dump = manifest::path(id, &found.dump.name);
-        programs::restore(&events.url, &self.backups, &dump).await?;
-        let dump = manifest::path(&keys_id, &found_keys.dump.name);
-        programs::restore(&keys.url, &self.keys, &dump).await?;
+        if found_keys.taken_at < found.taken_at {
+            return Err(BackupError::KeysOlder {
+                id: found.id,
+                keys: found_keys.id,
+            });
+        }
+        let mut keys = Rising::begin(&target.keys_url, &found_keys.roles).await?;
+        let mut events = Rising::begin(&target.database_url, &found.roles).await?;
+        let filled = self.fill(&found, &found_keys, target, &keys.url, &events.url);
+        match filled.await {
+            Ok((log, copies)) => {
+                keys.rise().await?;
+                events.rise().await?;
+                Ok(Restored {
+                    manifest: found,
+                    keys: found_keys,
+                    log,
+                    copies,
+                })
+            }
+            Err(error) => {
+                for mut rising in [keys, events] {
+                    if let Err(left) = rising.fall().await {
+                        let left = &left as &dyn std::error::Error;
+                        tracing::warn!(left, "could not remove a database that was begun");
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
 
-        let mut owner = PgConnection::connect(events.url.as_str()).await?;
-        let log = begin_logs(&mut owner).await?;
-        owner.close().await?;
-        let projector = connect(events.url.as_str(), Role::Projector, CONNECTIONS)?;
-        self.load_facts(&found, target, &projector).await?;
-        let pool = connect(keys.url.as_str(), Role::Vault, CONNECTIONS)?;
-        let index = SubjectEvents::new(pool.clone());
-        begin_subject_events_anew(&projector, &index, log).await?;
+    async fn fill(
+        &self,
+        found: &Manifest,
+        found_keys: &KeyManifest,
+        target: &Target,
+        keys: &Url,
+        events: &Url,
+    ) -> Result<(Uuid, Taken), BackupError> {
+        let dump = manifest::path(&found_keys.id, &found_keys.dump.name);
+        programs::restore(keys, &self.keys, &dump).await?;
+        let pool = connect(keys.as_str(), Role::Vault, CONNECTIONS)?;
         let copies = KeyCopies::new(self.keys.clone());
         let vault = Vault::new(pool.clone(), target.provider.clone(), copies);
         vault.bind(target.fingerprint).await?;
-        let keys_from_copies = vault.take_copies().await?;
+        let taken = vault.take_copies().await?;
         drop(vault);
+
+        let dump = manifest::path(&found.id, &found.dump.name);
+        programs::restore(events, &self.backups, &dump).await?;
+        let mut owner = PgConnection::connect(events.as_str()).await?;
+        let log = begin_logs(&mut owner).await?;
+        owner.close().await?;
+        let projector = connect(events.as_str(), Role::Projector, CONNECTIONS)?;
+        self.load_facts(found, target, &projector).await?;
+        let index = SubjectEvents::new(pool.clone());
+        begin_subject_events_anew(&projector, &index, log).await?;
         pool.close().await;
         projector.close().await;
-        keys.rise().await?;
-        events.rise().await?;
-        Ok(Restored {
-            manifest: found,
-            keys: found_keys,
-            log,
-            keys_from_copies,
-        })
+        Ok((log, taken))
     }
 
     async fn load_facts(
         &self,
         found: &Manifest,
         target: &Target,
-        projector: &sqlx::PgPool,
+        projector: &PgPool,
     ) -> Result<(), BackupError> {
         let database = &target.clickhouse_database;
         let create = target.clickhouse.query("create database if not exists ?");
         create.bind(Identifier(database)).execute().await?;
-        let tables = target
-            .clickhouse
-            .query("select count() from system.tables where database = ?");
-        let tables: u64 = tables.bind(database).fetch_one().await?;
-        if tables > 0 {
-            return Err(BackupError::TablesStand(database.clone()));
-        }
         let copy = FactsCopy {
             client: &target.clickhouse.clone().with_database(database),
             version: found.facts.version,
@@ -128,6 +152,20 @@ impl Places {
             insert.end().await?;
         }
         Ok(())
+    }
+}
+
+impl Target {
+    async fn check_clickhouse(&self) -> Result<(), BackupError> {
+        let tables = "select count() from system.tables where database = ?";
+        let tables = self
+            .clickhouse
+            .query(tables)
+            .bind(&self.clickhouse_database);
+        match tables.fetch_one::<u64>().await? {
+            0 => Ok(()),
+            _ => Err(BackupError::TablesStand(self.clickhouse_database.clone())),
+        }
     }
 }
 
@@ -148,7 +186,7 @@ async fn begin_logs(owner: &mut PgConnection) -> Result<Uuid, BackupError> {
 
 /// A database that is being filled, under another name than the one it will have.
 struct Rising {
-    /// Of the server.
+    /// To the server's own database.
     server: PgConnection,
     name: String,
     url: Url,
@@ -157,50 +195,85 @@ struct Rising {
 impl Rising {
     async fn begin(target: &Url, roles: &[String]) -> Result<Self, BackupError> {
         let name = target.path().trim_start_matches('/').to_owned();
-        let mut server = PgConnection::connect(in_database(target, "postgres").as_str()).await?;
-        let stands: bool =
-            sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
-                .bind(&name)
-                .fetch_one(&mut server)
-                .await?;
-        if stands {
-            return Err(BackupError::DatabaseStands(name));
+        let server = in_database(target, "postgres");
+        let mut rising = Self {
+            server: PgConnection::connect(server.as_str()).await?,
+            url: in_database(target, &rising(&name)),
+            name,
+        };
+        if rising.stands().await? && holds_something(target).await? {
+            return Err(BackupError::DatabaseStands(rising.name));
         }
         for role in roles {
-            let role: String = sqlx::query_scalar(include_str!("../../sql/make_role.sql"))
-                .bind(role)
-                .fetch_one(&mut server)
-                .await?;
-            server.execute(&*role).await?;
+            rising.make_role(role).await?;
         }
-        let rising = format!("{name}_restoring");
-        for statement in ["drop database if exists %I", "create database %I"] {
-            let statement: String = sqlx::query_scalar("select format($1, $2)")
-                .bind(statement)
-                .bind(&rising)
-                .fetch_one(&mut server)
-                .await?;
-            server.execute(&*statement).await?;
-        }
-        Ok(Self {
-            url: in_database(target, &rising),
-            server,
-            name,
-        })
+        rising.fall().await?;
+        rising
+            .run("create database %I", &[&self::rising(&rising.name)])
+            .await?;
+        Ok(rising)
     }
 
-    /// Gives it its name. Nobody may be connected to it.
-    async fn rise(mut self) -> Result<(), BackupError> {
-        let rename: String =
-            sqlx::query_scalar("select format('alter database %I rename to %I', $1, $2)")
-                .bind(format!("{}_restoring", self.name))
-                .bind(&self.name)
-                .fetch_one(&mut self.server)
-                .await?;
-        self.server.execute(&*rename).await?;
-        self.server.close().await?;
+    async fn stands(&mut self) -> Result<bool, BackupError> {
+        let stands =
+            sqlx::query_scalar("select exists (select from pg_database where datname = $1)");
+        Ok(stands.bind(&self.name).fetch_one(&mut self.server).await?)
+    }
+
+    async fn make_role(&mut self, role: &str) -> Result<(), BackupError> {
+        // It stands in a file, and goes into a statement.
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if role.is_empty() || !role.chars().all(is_plain) {
+            return Err(BackupError::Role(role.to_owned()));
+        }
+        let make: String = sqlx::query_scalar(include_str!("../../sql/make_role.sql"))
+            .bind(role)
+            .fetch_one(&mut self.server)
+            .await?;
+        self.server.execute(&*make).await?;
         Ok(())
     }
+
+    /// Gives it its name, in the place of one that is empty. Nobody may be connected to either.
+    async fn rise(&mut self) -> Result<(), BackupError> {
+        let name = self.name.clone();
+        self.run("drop database if exists %I", &[&name]).await?;
+        let both = [&*rising(&name), &*name];
+        self.run("alter database %I rename to %I", &both).await
+    }
+
+    /// Removes it.
+    async fn fall(&mut self) -> Result<(), BackupError> {
+        let name = rising(&self.name);
+        self.run("drop database if exists %I", &[&name]).await
+    }
+
+    async fn run(&mut self, statement: &str, names: &[&str]) -> Result<(), BackupError> {
+        let statement: String = sqlx::query_scalar("select format($1, variadic $2::text[])")
+            .bind(statement)
+            .bind(names)
+            .fetch_one(&mut self.server)
+            .await?;
+        self.server.execute(&*statement).await?;
+        Ok(())
+    }
+}
+
+fn rising(name: &str) -> String {
+    format!("{name}_restoring")
+}
+
+/// Whether anything was made in it. Engines that are started here have an empty database of that name.
+async fn holds_something(database: &Url) -> Result<bool, BackupError> {
+    let mut connection = PgConnection::connect(database.as_str()).await?;
+    let holds = sqlx::query_scalar(
+        "select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                        where not starts_with(n.nspname, 'pg_') and n.nspname <> 'information_schema')",
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    connection.close().await?;
+    Ok(holds)
 }
 
 fn in_database(url: &Url, name: &str) -> Url {

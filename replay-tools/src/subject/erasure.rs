@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
-use commands::{Call, Cause, CommandError, Commands};
+use commands::{Call, Cause, CommandError, Commands, Committed};
 use domain::activity::ActivityEvent;
 use domain::data_subject::{DataSubject, Erasure};
 use domain::{AccountId, ActivityId, Event, SubjectId};
@@ -23,7 +23,7 @@ use event_store::vault::{SubjectEvents, Vault, VaultError};
 use event_store::{EventLog, Log as _, LogName, RecordedEvent, Token};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use projections::positions::{PositionError, Waited};
-use projections::subject_list::{self, ToErase};
+use projections::subject_list::{self, NotAsking, ToErase};
 use projections::{Positions, Projection, ProjectionProgress, ReadError};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -123,11 +123,14 @@ pub enum ErasureError {
 impl Erasures {
     /// Erases whoever asks for it, and asks for those whose wish the log has lost.
     pub async fn run(&self) -> Infallible {
-        while let Err(error) = self.ask_again().await {
-            failed(None, &error);
-            tokio::time::sleep(AGAIN_AFTER).await;
-        }
+        let mut asked_again = false;
         loop {
+            if !asked_again {
+                match self.ask_again().await {
+                    Ok(all) => asked_again = all,
+                    Err(error) => failed(None, &error),
+                }
+            }
             let pause = match self.round().await {
                 Ok(0) => EVERY,
                 Ok(_) => AGAIN_AFTER,
@@ -351,8 +354,12 @@ impl Erasures {
     }
 
     /// Asks for everybody whose keys are destroyed as an anchor says, and whose record knows nothing of it: the log was restored
-    /// from before they were erased.
-    async fn ask_again(&self) -> Result<(), ErasureError> {
+    /// from before they were erased. Answers whether all could be asked for.
+    async fn ask_again(&self) -> Result<bool, ErasureError> {
+        let (head, _) = self.log.head().await.map_err(ErasureError::ReadLog)?;
+        self.reached(&[Projection::SubjectList], self.log.token(head))
+            .await?;
+        let mut all = true;
         for anchor in &self.anchors {
             let erased = anchor.erased_subjects().await;
             let mut erased = erased.map_err(|source| ErasureError::AskAnchor {
@@ -364,31 +371,36 @@ impl Erasures {
             erased.retain(|subject| !keyed.contains(subject));
             let unaware = subject_list::not_asking(&self.projector, &erased).await;
             for lost in unaware.map_err(ErasureError::Look)? {
-                let log = self.log.incarnation();
-                let cause = Cause {
-                    account: lost.account_id,
-                    event_id: log,
-                    correlation_id: log,
-                };
-                let step = format!("ask-again/{}", lost.subject_id);
-                let call = Call {
-                    causation_id: None,
-                    ..Call::of_process(PROCESS, &cause, &step, now())
-                };
-                let subjects = &self.commands.subjects;
-                match subjects.request_erasure(&call, lost.subject_id).await {
-                    // The read model was behind.
-                    Ok(_) | Err(CommandError::Refused(_)) => {}
-                    Err(error) => return Err(ErasureError::Command(error)),
+                match self.ask_for(lost).await {
+                    Ok(_) => tracing::warn!(
+                        subject = %lost.subject_id,
+                        account = %lost.account_id,
+                        "a person was erased before the log was restored; their record is told again"
+                    ),
+                    Err(error) => {
+                        failed(Some(lost.subject_id), &ErasureError::Command(error));
+                        all = false;
+                    }
                 }
-                tracing::warn!(
-                    subject = %lost.subject_id,
-                    account = %lost.account_id,
-                    "a person was erased before the log was restored; their record is told again"
-                );
             }
         }
-        Ok(())
+        Ok(all)
+    }
+
+    async fn ask_for(&self, lost: NotAsking) -> Result<Committed, CommandError> {
+        let log = self.log.incarnation();
+        let cause = Cause {
+            account: lost.account_id,
+            event_id: log,
+            correlation_id: log,
+        };
+        let step = format!("ask-again/{}", lost.subject_id);
+        let call = Call {
+            causation_id: None,
+            ..Call::of_process(PROCESS, &cause, &step, now())
+        };
+        let subjects = &self.commands.subjects;
+        subjects.request_erasure(&call, lost.subject_id).await
     }
 
     /// Shows how many requests wait, and how many for too long.

@@ -381,7 +381,7 @@ impl Platform {
         };
         let places = connections.places().unwrap();
         let restored = places.restore(id, Some(id), &target).await.unwrap();
-        assert!(restored.keys_from_copies > 0);
+        assert!(restored.copies.keys > 0);
         self.stage.start_platform().await;
         restored.manifest.events.log
     }
