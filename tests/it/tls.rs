@@ -219,6 +219,8 @@ async fn engines_and_callers_are_reached_over_tls_and_nobody_else_is_believed() 
         .env("SSL_CERT_FILE", authority(&trust))
         .env_remove("DATABASE_URL")
         .env_remove("KEYS_DATABASE_URL")
+        .env_remove("REDIS_URL")
+        .env_remove("CLICKHOUSE_URL")
         .output()
         .await
         .unwrap();

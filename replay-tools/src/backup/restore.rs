@@ -234,9 +234,14 @@ impl Rising {
         Ok(())
     }
 
-    /// Gives it its name, in the place of one that is empty. Nobody may be connected to either.
+    /// Gives it its name, in the place of one that is empty, to which nobody may be connected.
     async fn rise(&mut self) -> Result<(), BackupError> {
         let name = self.name.clone();
+        // Our own, which the server may not have seen end.
+        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+            .bind(rising(&name))
+            .execute(&mut self.server)
+            .await?;
         self.run("drop database if exists %I", &[&name]).await?;
         let both = [&*rising(&name), &*name];
         self.run("alter database %I rename to %I", &both).await
