@@ -13,12 +13,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use sqlx::{PgConnection, PgPool};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Cached, KeyBucket, PLATFORM, ProviderError, Vault, VaultError};
+use super::{CALLS_AT_ONCE, Cached, KeyBucket, PLATFORM, ProviderError, Vault, VaultError};
 
 /// Keys wrapped anew in one transaction.
 const REWRAPPED_MAX: i64 = 500;
@@ -216,16 +217,14 @@ impl Vault {
         .fetch_all(&mut *tx)
         .await
         .map_err(VaultError::ReadKeys)?;
-        let mut subjects = Vec::with_capacity(rows.len());
-        let mut wrapped = Vec::with_capacity(rows.len());
-        for row in rows {
-            let key = self
-                .provider
-                .unwrap(old, row.subject_id, &row.wrapped_key)
-                .await?;
-            wrapped.push(self.provider.wrap(new, row.subject_id, &key).await?);
-            subjects.push(row.subject_id);
-        }
+        let rewrapped = stream::iter(rows).map(async |row| {
+            let subject = row.subject_id;
+            let key = self.provider.unwrap(old, subject, &row.wrapped_key).await?;
+            let wrapped = self.provider.wrap(new, subject, &key).await?;
+            Ok::<_, ProviderError>((subject, wrapped))
+        });
+        let rewrapped: Vec<_> = rewrapped.buffered(CALLS_AT_ONCE).try_collect().await?;
+        let (subjects, wrapped): (Vec<Uuid>, Vec<Vec<u8>>) = rewrapped.into_iter().unzip();
         if subjects.is_empty() {
             return Ok(Rewrapped::Nothing);
         }

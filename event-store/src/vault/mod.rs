@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -37,7 +38,8 @@ const CACHED_KEYS_MAX: u64 = 50_000;
 const CACHED_KEY_AGE: Duration = Duration::from_secs(300);
 /// How often a new key is wrapped anew because the key that wraps was renewed just then.
 const WRAPS_MAX: u32 = 5;
-const WRAP_PAUSE: Duration = Duration::from_millis(50);
+/// How many calls of the provider one of ours waits for at the same time: it may be far away.
+const CALLS_AT_ONCE: usize = 16;
 
 /// The 256-bit data key of one subject. Wiped when dropped; `Debug` prints nothing of it.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -271,29 +273,47 @@ impl Vault {
         if missing.is_empty() {
             return Ok(keys);
         }
+        let stored = match self.stored(tenant, &missing).await {
+            // Wrapped anew, and the old key destroyed, between the reading and the unwrapping.
+            Err(VaultError::Provider(ProviderError::UnknownKey(_))) => {
+                self.stored(tenant, &missing).await?
+            }
+            stored => stored?,
+        };
+        for (subject, key) in stored {
+            self.cached.insert((tenant, subject), key.clone());
+            keys.insert(subject, key);
+        }
+        Ok(keys)
+    }
+
+    /// As the key database has them, unwrapped.
+    async fn stored(
+        &self,
+        tenant: Uuid,
+        subjects: &[Uuid],
+    ) -> Result<Vec<(Uuid, Option<Arc<SubjectKey>>)>, VaultError> {
         let rows = sqlx::query!(
             "select subject_id, tenant_id, provider_key_id, wrapped_key from keys.subject where subject_id = any($1)",
-            &missing
+            subjects
         )
         .fetch_all(&self.keys)
         .await
         .map_err(VaultError::ReadKeys)?;
-        for row in rows {
-            if row.tenant_id != tenant {
-                return Err(VaultError::ForeignSubject(row.subject_id));
-            }
+        if let Some(foreign) = rows.iter().find(|row| row.tenant_id != tenant) {
+            return Err(VaultError::ForeignSubject(foreign.subject_id));
+        }
+        let unwrapped = stream::iter(rows).map(async |row| {
             let key = match row.provider_key_id.zip(row.wrapped_key) {
-                Some((wrapped_by, wrapped)) => Some(Arc::new(
-                    self.provider
-                        .unwrap(&wrapped_by, row.subject_id, &wrapped)
-                        .await?,
-                )),
+                Some((wrapped_by, wrapped)) => {
+                    let unwrapped = self.provider.unwrap(&wrapped_by, row.subject_id, &wrapped);
+                    Some(Arc::new(unwrapped.await?))
+                }
                 None => None,
             };
-            self.cached.insert((tenant, row.subject_id), key.clone());
-            keys.insert(row.subject_id, key);
-        }
-        Ok(keys)
+            Ok((row.subject_id, key))
+        });
+        unwrapped.buffered(CALLS_AT_ONCE).try_collect().await
     }
 
     /// Makes and stores a key. Where the subject has one already, that is the one.
@@ -304,28 +324,37 @@ impl Vault {
     ) -> Result<Option<Arc<SubjectKey>>, VaultError> {
         let bucket = KeyBucket::of(subject);
         let key = SubjectKey::random();
+        let mut provider_key_id = self.provider.current(bucket).await?;
         for _ in 0..WRAPS_MAX {
-            let provider_key_id = self.provider.current(bucket).await?;
-            let new = NewKey {
-                subject,
-                tenant,
-                bucket,
-                wrapped: self.provider.wrap(&provider_key_id, subject, &key).await?,
-                provider_key_id,
+            match self.provider.wrap(&provider_key_id, subject, &key).await {
+                // Renewed elsewhere, and destroyed already.
+                Err(ProviderError::UnknownKey(_)) => {}
+                wrapped => {
+                    let new = NewKey {
+                        subject,
+                        tenant,
+                        bucket,
+                        wrapped: wrapped?,
+                        provider_key_id: provider_key_id.clone(),
+                    };
+                    let submitted = self.new_keys.submit(new).await;
+                    let stored = submitted
+                        .map_err(|_| VaultError::Overloaded)?
+                        .map_err(VaultError::StoreKeys)?;
+                    if stored {
+                        let key = Some(Arc::new(key));
+                        self.cached.insert((tenant, subject), key.clone());
+                        return Ok(key);
+                    }
+                    if let Some(there) = self.find(tenant, &[subject]).await?.remove(&subject) {
+                        return Ok(there);
+                    }
+                }
+            }
+            provider_key_id = match self.provider.renew(&provider_key_id).await {
+                Err(ProviderError::UnknownKey(_)) => self.provider.current(bucket).await?,
+                renewed => renewed?,
             };
-            let submitted = self.new_keys.submit(new).await;
-            let stored = submitted
-                .map_err(|_| VaultError::Overloaded)?
-                .map_err(VaultError::StoreKeys)?;
-            if stored {
-                let key = Some(Arc::new(key));
-                self.cached.insert((tenant, subject), key.clone());
-                return Ok(key);
-            }
-            if let Some(there) = self.find(tenant, &[subject]).await?.remove(&subject) {
-                return Ok(there);
-            }
-            tokio::time::sleep(WRAP_PAUSE).await;
         }
         Err(VaultError::Renewing(subject))
     }
