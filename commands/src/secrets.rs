@@ -1,7 +1,7 @@
 //! Ids and keys that are derived with a secret, so that nobody else can.
 
 use domain::{AccountId, Email, EmbedKey, SiteId, SubjectId};
-use event_store::vault::LocalKeyFile;
+use event_store::vault::Root;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use uuid::Uuid;
@@ -22,12 +22,9 @@ impl Secrets {
         }
     }
 
-    /// Those that derive from the key file. The labels are part of what they are; never rename one.
-    pub fn of(key_file: &LocalKeyFile) -> Self {
-        Self::new(
-            key_file.derive("subject-index"),
-            key_file.derive("embed-key"),
-        )
+    /// Those that derive from the root. The labels are part of what they are; never rename one.
+    pub fn of(root: &Root) -> Self {
+        Self::new(root.derive("subject-index"), root.derive("embed-key"))
     }
 
     /// The same person under one account is the same subject; without the secret, an address can't be tried out.

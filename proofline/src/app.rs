@@ -60,7 +60,7 @@ pub struct App {
 impl App {
     /// Opens what the part needs. Postgres must serve, and be migrated; the other engines need not.
     pub async fn open(part: Part, connections: &Connections, tuning: &Tuning) -> Result<Self> {
-        let secrets = Secrets::open(&connections.key_file)?;
+        let secrets = Secrets::open(connections).await?;
         let vault = write_side::vault(connections, &secrets).await?;
         erase_those_who_came_back(connections, &vault).await?;
         let commands = match part {

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use engines::clickhouse::ServerArgs;
 use engines::{Progress as _, Spinners};
+use key_providers::KeyProviderArgs;
 use platform::telemetry::{self, Format};
 
 use crate::account::{self, AccountCommand};
@@ -57,6 +58,8 @@ enum Command {
         /// Of the platform that runs here; without one, the engines' URLs must be given.
         #[arg(long, default_value = ".proofline")]
         data_dir: PathBuf,
+        #[command(flatten)]
+        key_provider: KeyProviderArgs,
         #[command(subcommand)]
         command: AccountCommand,
     },
@@ -112,9 +115,13 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
             migrate::migrate(&connections).await?;
             progress.finished("Migrating");
         }
-        Command::Account { data_dir, command } => {
-            let connections = running_connections(&data_dir)?;
-            let secrets = Secrets::open(&connections.key_file)?;
+        Command::Account {
+            data_dir,
+            key_provider,
+            command,
+        } => {
+            let connections = running_connections(&data_dir, key_provider)?;
+            let secrets = Secrets::open(&connections).await?;
             let commands = write_side::open(&connections, &secrets).await?;
             let said = account::run(&commands, &secrets.api_keys, command).await?;
             writeln!(std::io::stdout(), "{said}")?;
@@ -133,10 +140,13 @@ async fn serve(part: Part, args: PartArgs) -> Result<()> {
     part::run(part, args.connections, args.tuning, args.listen).await
 }
 
-fn running_connections(data_dir: &std::path::Path) -> Result<Connections> {
+fn running_connections(
+    data_dir: &std::path::Path,
+    key_provider: KeyProviderArgs,
+) -> Result<Connections> {
     match Running::read(data_dir)? {
-        Some(running) => Ok(running.connections(data_dir)),
-        None => Connections::from_env(data_dir).with_context(|| {
+        Some(running) => Ok(running.connections(data_dir, key_provider)),
+        None => Connections::from_env(data_dir, key_provider).with_context(|| {
             format!("no platform runs in {}, and DATABASE_URL, REDIS_URL and CLICKHOUSE_URL are not all set", data_dir.display())
         }),
     }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use chrono::TimeDelta;
 use engines::Urls;
 use event_store::Place;
+use key_providers::KeyProviderArgs;
 use platform::rate_limit::Quota;
 use platform::serve::TlsFiles;
 use read_api::ReadConfig;
@@ -37,7 +38,9 @@ pub struct Connections {
         default_value = "proofline"
     )]
     pub clickhouse_database: String,
-    /// The local key file; made where there is none.
+    #[command(flatten)]
+    pub key_provider: KeyProviderArgs,
+    /// The local key file, where that is the key provider; made where there is none.
     #[arg(
         long,
         env = "PROOFLINE_KEY_FILE",
@@ -67,7 +70,11 @@ impl fmt::Debug for Connections {
 
 impl Connections {
     /// To engines that run below a data directory.
-    pub fn to_engines(urls: &Urls, data_dir: &std::path::Path) -> Self {
+    pub fn to_engines(
+        urls: &Urls,
+        data_dir: &std::path::Path,
+        key_provider: KeyProviderArgs,
+    ) -> Self {
         let folder = |variable| std::env::var_os(variable).map(PathBuf::from);
         Self {
             database_url: urls.database_url.clone(),
@@ -76,6 +83,7 @@ impl Connections {
             redis_prefix: "proofline".to_owned(),
             clickhouse_url: urls.clickhouse_url.clone(),
             clickhouse_database: "proofline".to_owned(),
+            key_provider,
             key_file: data_dir.join("keys.json"),
             anchor: folder("PROOFLINE_ANCHOR"),
             backups: folder("PROOFLINE_BACKUPS"),
@@ -94,7 +102,7 @@ impl Connections {
     }
 
     /// To engines that the environment names. `None` where one is not named.
-    pub fn from_env(data_dir: &std::path::Path) -> Option<Self> {
+    pub fn from_env(data_dir: &std::path::Path, key_provider: KeyProviderArgs) -> Option<Self> {
         let given = |engine: engines::Engine| {
             std::env::var(engine.url_variable())
                 .ok()
@@ -105,7 +113,7 @@ impl Connections {
             redis_url: given(engines::Engine::Redis)?,
             clickhouse_url: given(engines::Engine::ClickHouse)?,
         };
-        Some(Self::to_engines(&urls, data_dir))
+        Some(Self::to_engines(&urls, data_dir, key_provider))
     }
 
     /// Where signed heads of the log are kept.
@@ -274,6 +282,7 @@ mod tests {
             redis_prefix: String::new(),
             clickhouse_url: "http://u:p@127.0.0.1:6/".to_owned(),
             clickhouse_database: String::new(),
+            key_provider: KeyProviderArgs::default(),
             key_file: PathBuf::new(),
             anchor: None,
             backups: None,

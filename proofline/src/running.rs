@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use key_providers::KeyProviderArgs;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Connections;
@@ -40,13 +41,17 @@ impl Running {
     }
 
     /// To its engines.
-    pub(crate) fn connections(&self, data_dir: &Path) -> Connections {
+    pub(crate) fn connections(
+        &self,
+        data_dir: &Path,
+        key_provider: KeyProviderArgs,
+    ) -> Connections {
         let urls = engines::Urls {
             database_url: self.database_url.clone(),
             redis_url: self.redis_url.clone(),
             clickhouse_url: self.clickhouse_url.clone(),
         };
-        Connections::to_engines(&urls, data_dir)
+        Connections::to_engines(&urls, data_dir, key_provider)
     }
 
     pub(crate) fn remove(data_dir: &Path) {

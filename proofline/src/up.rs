@@ -3,11 +3,10 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use engines::{Engines, Progress as _, Spinners};
-use event_store::vault::LocalKeyFile;
+use key_providers::KeyProviderArgs;
 use replay_tools::backup::{Source, Target};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +37,8 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "")]
     restore: Option<String>,
     #[command(flatten)]
+    key_provider: KeyProviderArgs,
+    #[command(flatten)]
     tuning: Tuning,
 }
 
@@ -67,7 +68,8 @@ async fn serve(
     progress: &Spinners,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    let connections = Connections::to_engines(engines.urls(), &args.data_dir);
+    let connections =
+        Connections::to_engines(engines.urls(), &args.data_dir, args.key_provider.clone());
     if let Some(id) = &args.restore {
         progress.started("Restoring");
         restore(&connections, id).await?;
@@ -111,14 +113,13 @@ async fn restore(connections: &Connections, id: &str) -> Result<()> {
         keys_url,
         ..
     } = connections.backed_up()?;
-    let provider = LocalKeyFile::open(&connections.key_file)?;
     let target = Target {
         database_url,
         keys_url,
         clickhouse: connections.clickhouse()?,
         clickhouse_database: connections.clickhouse_database.clone(),
-        fingerprint: provider.fingerprint(),
-        provider: Arc::new(provider),
+        key_provider: connections.key_provider.clone(),
+        key_file: connections.key_file.clone(),
     };
     places.restore(&id, None, &target).await?;
     Ok(())
@@ -132,7 +133,7 @@ async fn demo_account(app: &App, connections: &Connections) -> Result<Option<Ope
     if !empty {
         return Ok(None);
     }
-    let secrets = Secrets::open(&connections.key_file)?;
+    let secrets = Secrets::open(connections).await?;
     let opened = account::open(commands, &secrets.api_keys, "Demo").await?;
     Ok(Some(opened))
 }

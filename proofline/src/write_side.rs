@@ -4,8 +4,7 @@ use anyhow::{Context as _, Result};
 use commands::{Commands, Telemetry};
 use event_store::vault::{KeyCopies, Vault};
 use event_store::{
-    LogName, Notifier, Role, Store, Streams, TagKey, TelemetryLane, TelemetryLog, connect,
-    connect_lane,
+    LogName, Notifier, Role, Store, Streams, TelemetryLane, TelemetryLog, connect, connect_lane,
 };
 
 use crate::config::Connections;
@@ -31,7 +30,7 @@ pub(crate) async fn open_with(
     let streams = Streams::new(pool.clone(), vault, domain::upcasters());
     let announce =
         |log| Ok::<_, anyhow::Error>(Notifier::start(connect(url, Role::Writer, 1)?, log));
-    let store = Store::open(connect_lane(url)?, streams, TagKey::of(&secrets.provider))
+    let store = Store::open(connect_lane(url)?, streams, secrets.tags.clone())
         .await
         .context("could not open the event store; was the database migrated?")?
         .announcing(announce(LogName::Events)?);
@@ -52,11 +51,9 @@ pub async fn vault(connections: &Connections, secrets: &Secrets) -> Result<Vault
         .context("KEYS_DATABASE_URL")?;
     let copies = KeyCopies::new(connections.key_backups()?);
     let vault = Vault::new(keys, secrets.provider.clone(), copies);
-    vault.bind(secrets.fingerprint).await.with_context(|| {
-        format!(
-            "could not use the keys in {}",
-            connections.key_file.display()
-        )
-    })?;
+    vault
+        .bind(secrets.fingerprint)
+        .await
+        .context("could not use the key database")?;
     Ok(vault)
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use commands::Secrets;
-use event_store::vault::{KeyCopies, LocalKeyFile, Vault};
+use event_store::vault::{KeyCopies, KeyProvider, Vault};
 use event_store::{Place, Role, TagKey, connect};
+use key_providers::KeyProviderArgs;
 use sqlx::PgPool;
 
 const CONNECTIONS: u32 = 4;
@@ -18,7 +19,9 @@ pub(crate) struct KeyArgs {
     /// The database of subject keys; by default the same server's database with `_keys` after its name.
     #[arg(long, env = "KEYS_DATABASE_URL", hide_env_values = true)]
     keys_database_url: Option<String>,
-    /// The platform's key file; by default that in the data directory.
+    #[command(flatten)]
+    pub(crate) key_provider: KeyProviderArgs,
+    /// The platform's key file, where that is its key provider; by default that in the data directory.
     #[arg(long, env = "PROOFLINE_KEY_FILE")]
     key_file: Option<PathBuf>,
     /// The folder for backups of the key database; by default `key-backups` beside the key file.
@@ -35,7 +38,7 @@ impl fmt::Debug for KeyArgs {
 
 /// What derives from the platform's keys.
 pub(crate) struct Keys {
-    pub(crate) provider: Arc<LocalKeyFile>,
+    pub(crate) provider: Arc<dyn KeyProvider>,
     pub(crate) vault: Vault,
     /// On the key database, as [`Role::Vault`].
     pub(crate) pool: PgPool,
@@ -44,33 +47,25 @@ pub(crate) struct Keys {
 }
 
 impl KeyArgs {
-    /// A key file is never made here: what keys of one's own seal could not be read by the platform.
+    /// Neither a key file nor a root is made here: what keys of one's own seal could not be read by the platform.
     pub(crate) async fn open(&self, database_url: &str, data_dir: &Path) -> Result<Keys> {
-        let provider = self.provider(data_dir)?;
         let url = self.url(database_url);
         let pool = connect(&url, Role::Vault, CONNECTIONS).context("KEYS_DATABASE_URL")?;
+        let key_file = self.key_file(data_dir);
+        let (provider, root) = self.key_provider.open(&key_file, &pool).await?;
         let copies = KeyCopies::new(self.backups(data_dir)?);
-        let (secrets, tags) = (Secrets::of(&provider), TagKey::of(&provider));
-        let fingerprint = provider.fingerprint();
-        let provider = Arc::new(provider);
         let vault = Vault::new(pool.clone(), provider.clone(), copies);
-        vault.bind(fingerprint).await?;
+        vault.bind(root.fingerprint()).await?;
         Ok(Keys {
             provider,
             vault,
             pool,
-            secrets,
-            tags,
+            secrets: Secrets::of(&root),
+            tags: TagKey::of(&root),
         })
     }
 
-    pub(crate) fn provider(&self, data_dir: &Path) -> Result<LocalKeyFile> {
-        let key_file = self.key_file(data_dir);
-        LocalKeyFile::open(&key_file)
-            .with_context(|| format!("could not open {}", key_file.display()))
-    }
-
-    fn key_file(&self, data_dir: &Path) -> PathBuf {
+    pub(crate) fn key_file(&self, data_dir: &Path) -> PathBuf {
         let in_data_dir = || data_dir.join("keys.json");
         self.key_file.clone().unwrap_or_else(in_data_dir)
     }

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use engines::{Config, Engine, Engines, Silent};
+use key_providers::KeyProviderArgs;
 use proofline::config::Connections;
-use proofline::secrets::Secrets;
-use proofline::{account, migrate, write_side};
+use proofline::migrate;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
@@ -28,7 +28,7 @@ pub(crate) struct Stage {
     pub(crate) port: u16,
     platform: Option<Child>,
     pub(crate) key: String,
-    environment: Vec<(&'static str, &'static str)>,
+    environment: Vec<(&'static str, String)>,
     client: Client,
     log: PathBuf,
     directory: tempfile::TempDir,
@@ -49,7 +49,7 @@ impl Stage {
     }
 
     /// With an environment of its own for the platform.
-    pub(crate) async fn set_with(environment: &[(&'static str, &'static str)]) -> Self {
+    pub(crate) async fn set_with(environment: &[(&'static str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Postgres runs as another user and must be able to get there.
         std::fs::set_permissions(
@@ -62,15 +62,10 @@ impl Stage {
         let engines = Engines::start(config, &Silent)
             .await
             .expect("engines; `make test` builds what they need");
-        let mut connections = Connections::to_engines(engines.urls(), directory.path());
+        let mut connections =
+            Connections::to_engines(engines.urls(), directory.path(), KeyProviderArgs::default());
         connections.keys_database_url = None;
         migrate::migrate(&connections).await.unwrap();
-        let secrets = Secrets::open(&connections.key_file).unwrap();
-        let commands = write_side::open(&connections, &secrets).await.unwrap();
-        let key = account::open(&commands, &secrets.api_keys, "Test")
-            .await
-            .unwrap()
-            .key;
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -81,8 +76,11 @@ impl Stage {
             connections,
             port,
             platform: None,
-            key,
-            environment: environment.to_vec(),
+            key: String::new(),
+            environment: environment
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()))
+                .collect(),
             client: Client::builder()
                 .timeout(Duration::from_secs(10))
                 .build()
@@ -90,8 +88,35 @@ impl Stage {
             log: directory.path().join("platform.log"),
             directory,
         };
+        let opened = stage.account(&["open", "Test"]).await;
+        opened
+            .rsplit_once(' ')
+            .unwrap()
+            .1
+            .clone_into(&mut stage.key);
         stage.start_platform().await;
         stage
+    }
+
+    /// `proofline account`; answers what it said.
+    pub(crate) async fn account(&self, arguments: &[&str]) -> String {
+        let data_dir = self.directory.path().to_str().unwrap();
+        let all = [&["account", "--data-dir", data_dir], arguments].concat();
+        self.run(&program(), &all).await
+    }
+
+    /// A program in the platform's environment; answers what it said.
+    pub(crate) async fn run(&self, program: &Path, arguments: &[&str]) -> String {
+        let ran = Command::new(program)
+            .args(arguments)
+            .envs(self.engines.urls().variables())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .output()
+            .await
+            .unwrap();
+        let (said, told) = (ran.stdout, String::from_utf8_lossy(&ran.stderr));
+        assert!(ran.status.success(), "{arguments:?}: {told}");
+        String::from_utf8(said).unwrap().trim().to_owned()
     }
 
     /// With the engines' URLs given, so that only the platform dies with its process.
@@ -111,7 +136,7 @@ impl Stage {
             ])
             .arg(self.connections.key_file.parent().unwrap())
             .envs(self.engines.urls().variables())
-            .envs(self.environment.iter().copied())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("PROOFLINE_COLLECT_EVENTS_PER_SECOND", "1000000")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -158,7 +183,7 @@ impl Stage {
             .unwrap();
     }
 
-    fn caller(&self) -> Caller {
+    pub(crate) fn caller(&self) -> Caller {
         Caller {
             client: self.client.clone(),
             base: format!("http://127.0.0.1:{}", self.port),
@@ -179,14 +204,14 @@ impl Stage {
 
 /// Sends until it is told otherwise, and again whatever was not answered, as shops and browsers do.
 #[derive(Clone)]
-struct Caller {
+pub(crate) struct Caller {
     client: Client,
     base: String,
     key: String,
 }
 
 impl Caller {
-    async fn merchant(&self, path: &str, body: &Value) -> Value {
+    pub(crate) async fn merchant(&self, path: &str, body: &Value) -> Value {
         let key = Uuid::now_v7().to_string();
         let request = || {
             self.client
@@ -225,7 +250,7 @@ impl Caller {
         }
     }
 
-    async fn deliver(&self, integration: &str, number: u64) {
+    pub(crate) async fn deliver(&self, integration: &str, number: u64) {
         let body = order(number).to_string();
         let request = || {
             self.client

@@ -398,12 +398,11 @@ async fn a_revoked_key_opens_nothing() {
     answered(read()).await.is(200);
     let id = platform::api_key::ApiKey::parse(&key).unwrap().key;
     // By another process, as `proofline account revoke-key` does.
-    let there = proofline::write_side::open(
-        &crate::served::connections(&it.world),
-        &proofline::secrets::Secrets::open(&it.world.key_file()).unwrap(),
-    )
-    .await
-    .unwrap();
+    let connections = crate::served::connections(&it.world);
+    let secrets = proofline::secrets::Secrets::open(&connections).await;
+    let there = proofline::write_side::open(&connections, &secrets.unwrap())
+        .await
+        .unwrap();
     let call = commands::Call {
         account: it.account.into(),
         actor: "operator".to_owned(),

@@ -30,6 +30,7 @@ mod old_transactions;
 mod part;
 mod partitions;
 mod projectors;
+mod providers;
 mod restored;
 mod seals;
 mod served;

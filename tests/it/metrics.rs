@@ -108,7 +108,7 @@ impl Watched {
         migrations::clickhouse(&clickhouse, &world.clickhouse_database)
             .await
             .unwrap();
-        let secrets = Secrets::open(&world.key_file()).unwrap();
+        let secrets = Secrets::open(&connections).await.unwrap();
         let commands = write_side::open(&connections, &secrets).await.unwrap();
         let (through, server) = split_address(&world.database_url);
         let proxy = Proxy::start(server).await.unwrap();

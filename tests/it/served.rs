@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use key_providers::KeyProviderArgs;
 use projections::Projections;
 use proofline::account;
 use proofline::app::{App, Part};
@@ -69,7 +70,7 @@ impl Served {
         let stop = CancellationToken::new();
         tokio::spawn(projections.run_tail(stop.clone()));
         tokio::spawn(app.serve_only(listener, stop.clone()));
-        let secrets = Secrets::open(&connections.key_file).unwrap();
+        let secrets = Secrets::open(&connections).await.unwrap();
         let opened = account::open(&commands, &secrets.api_keys, "Test")
             .await
             .unwrap();
@@ -98,7 +99,7 @@ impl Served {
     }
 
     async fn other_account(&self) -> account::Opened {
-        let secrets = Secrets::open(&self.world.key_file()).unwrap();
+        let secrets = Secrets::open(&connections(&self.world)).await.unwrap();
         account::open(&self.commands, &secrets.api_keys, "Other")
             .await
             .unwrap()
@@ -115,7 +116,7 @@ impl Served {
             label: scope.to_owned(),
             scopes: vec![scope.to_owned()],
         };
-        let secrets = Secrets::open(&self.world.key_file()).unwrap();
+        let secrets = Secrets::open(&connections(&self.world)).await.unwrap();
         let said = account::run(&self.commands, &secrets.api_keys, command)
             .await
             .unwrap();
@@ -343,6 +344,7 @@ pub(crate) fn connections(world: &World) -> Connections {
         redis_prefix: world.redis_prefix.clone(),
         clickhouse_url: world.clickhouse_url.clone(),
         clickhouse_database: world.clickhouse_database.clone(),
+        key_provider: KeyProviderArgs::default(),
         key_file: world.key_file(),
         anchor: None,
         backups: None,

@@ -100,7 +100,7 @@ async fn a_registration_is_one_trace_from_the_caller_through_the_lane_to_every_p
     )
     .await
     .unwrap();
-    let secrets = Secrets::open(&world.key_file()).unwrap();
+    let secrets = Secrets::open(&connections).await.unwrap();
     let commands = write_side::open(&connections, &secrets).await.unwrap();
     let opened = account::open(&commands, &secrets.api_keys, "Test")
         .await

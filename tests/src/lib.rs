@@ -115,7 +115,7 @@ pub async fn open_store(database_url: &str, keys_url: &str, key_file: &Path) -> 
         vault(keys_url, key_file)?,
         domain::upcasters(),
     );
-    let tags = TagKey::of(&LocalKeyFile::open_or_create(key_file)?);
+    let tags = TagKey::of(LocalKeyFile::open_or_create(key_file)?.root());
     Ok(Store::open(connect_lane(database_url)?, streams, tags).await?)
 }
 

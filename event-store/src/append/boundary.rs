@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::vault::LocalKeyFile;
+use crate::vault::Root;
 
 /// What an event is about besides its stream, for instance `site_domain:shop.example.com`. Its text is stored nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,9 +52,9 @@ impl TagKey {
         Self(Zeroizing::new(key))
     }
 
-    /// The one that derives from the key file. The label is part of what it is; never rename.
-    pub fn of(key_file: &LocalKeyFile) -> Self {
-        Self::new(key_file.derive("event-tag"))
+    /// The one that derives from the root. The label is part of what it is; never rename.
+    pub fn of(root: &Root) -> Self {
+        Self::new(root.derive("event-tag"))
     }
 
     /// The first 16 bytes of HMAC-SHA-256.

@@ -344,7 +344,7 @@ async fn evict(
     Ok(looked_at)
 }
 
-async fn now(keys: &PgPool) -> Result<DateTime<Utc>, sqlx::Error> {
+pub(super) async fn now(keys: &PgPool) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
         .fetch_one(keys)
         .await

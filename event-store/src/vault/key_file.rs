@@ -13,16 +13,15 @@ use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
-use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::provider::{Destroyed, KeyProvider, NONCE_BYTES, ProviderError, nonce, random_nonce};
-use super::{KeyBucket, SubjectKey};
+use super::provider::{
+    Destroyed, KEY_BUCKETS, KeyProvider, NONCE_BYTES, ProviderError, nonce, random_nonce,
+};
+use super::{KeyBucket, Root, SubjectKey};
 
-const KEY_BUCKETS: u16 = 64;
 /// What a new state of the file is called before it takes its place.
 const BESIDE: &str = ".keys-";
 
@@ -31,7 +30,7 @@ const BESIDE: &str = ".keys-";
 /// another changed with its next look.
 pub struct LocalKeyFile {
     path: PathBuf,
-    root: Zeroizing<[u8; 32]>,
+    root: Root,
     read: Mutex<Arc<Read>>,
 }
 
@@ -110,22 +109,14 @@ impl LocalKeyFile {
         let root = decode_key(&stored.root).ok_or_else(|| malformed(path))?;
         Ok(Self {
             path: path.to_owned(),
-            root,
+            root: Root::new(root),
             read: Mutex::new(Arc::new(Read::of(&stored, stamp, path)?)),
         })
     }
 
-    /// Tells one key file from another; [`super::Vault::bind`] remembers it.
-    pub fn fingerprint(&self) -> [u8; 32] {
-        self.derive("fingerprint")
-    }
-
-    /// A secret of the platform's own for one purpose: HMAC-SHA256 of the label under the file's root.
-    pub fn derive(&self, label: &str) -> [u8; 32] {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&*self.root).expect("HMAC takes a key of any length");
-        mac.update(label.as_bytes());
-        mac.finalize().into_bytes().into()
+    /// What the platform's own secrets derive from.
+    pub fn root(&self) -> &Root {
+        &self.root
     }
 
     /// The file as it is now.

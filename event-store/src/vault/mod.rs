@@ -6,6 +6,8 @@ mod erasure;
 mod key_file;
 mod new_keys;
 mod provider;
+mod remote;
+mod root;
 mod subject_events;
 
 use std::collections::{BTreeSet, HashMap};
@@ -26,6 +28,8 @@ pub use self::erasure::{Erasure, FORGOTTEN_WITHIN};
 pub use self::key_file::LocalKeyFile;
 use self::new_keys::{NewKey, StoreKeys};
 pub use self::provider::{Destroyed, KeyProvider, ProviderError};
+pub use self::remote::{Gone, KeyService, RemoteKeys};
+pub use self::root::Root;
 pub use self::subject_events::{Claim, SubjectEvents};
 use crate::bucket::Bucket;
 use crate::lane::Lane;
@@ -96,6 +100,10 @@ pub enum VaultError {
     KeyMissing(Uuid),
     #[error("the key database was made with other keys than this process was given")]
     OtherProvider,
+    #[error(
+        "the key database holds no root: no platform was started with it and this key provider"
+    )]
+    NoRoot,
     #[error("could not read subject keys")]
     ReadKeys(#[source] sqlx::Error),
     #[error("could not store a subject key")]
@@ -135,7 +143,7 @@ impl VaultError {
                 | Self::IndexBehind { .. }
                 | Self::Renewing(_)
                 | Self::Overloaded
-        )
+        ) || matches!(self, Self::Provider(error) if error.is_transient())
     }
 }
 
@@ -174,7 +182,7 @@ impl Vault {
     }
 
     /// Refuses to go on with another provider than the key database was made with; the first one is remembered.
-    /// `fingerprint` is a secret of the provider's for this purpose alone.
+    /// `fingerprint` is that of the root.
     pub async fn bind(&self, fingerprint: [u8; 32]) -> Result<(), VaultError> {
         sqlx::query!(
             "insert into keys.provider (fingerprint) values ($1) on conflict do nothing",

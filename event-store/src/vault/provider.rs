@@ -1,5 +1,6 @@
 //! Who holds the keys that wrap the subjects' keys.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -11,6 +12,8 @@ use uuid::Uuid;
 use super::{KeyBucket, SubjectKey};
 
 pub(super) const NONCE_BYTES: usize = 12;
+/// How many keys wrap everybody's at a time. Which bucket shares which rests on it; never change.
+pub(super) const KEY_BUCKETS: u16 = 64;
 
 /// Wraps and unwraps the data keys of subjects under bucket keys that never leave it. Each call names the subject as
 /// associated data, so a wrapped key opens for its own subject only.
@@ -71,6 +74,24 @@ pub enum ProviderError {
     InUse(String),
     #[error("a wrapped key does not open: it was altered, or belongs to another subject")]
     Refused,
+    #[error("the key provider can't be reached, or can't serve now")]
+    Unreachable(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the key provider denies it to this process")]
+    Denied(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the key provider answered what nobody expects")]
+    Unexpected(#[source] Box<dyn Error + Send + Sync>),
+    #[error("could not agree in the key database on which key is current")]
+    Agree(#[source] sqlx::Error),
+}
+
+impl ProviderError {
+    /// Whether the same attempt may succeed later, as it does where only an operator has to give a permission back.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::Denied(_) | Self::Agree(_)
+        )
+    }
 }
 
 pub(super) fn random_nonce() -> [u8; NONCE_BYTES] {

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use key_providers::KeyProviderArgs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
@@ -36,6 +37,7 @@ impl PlatformProcess {
             .env_remove("DATABASE_URL")
             .env_remove("REDIS_URL")
             .env_remove("CLICKHOUSE_URL")
+            .env_remove("PROOFLINE_KEY_PROVIDER")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -72,7 +74,8 @@ impl PlatformProcess {
     }
 
     pub(super) fn connections(&self) -> Connections {
-        self.running.connections(&self.data_dir)
+        self.running
+            .connections(&self.data_dir, KeyProviderArgs::default())
     }
 
     /// The largest resident set so far, engines not included.

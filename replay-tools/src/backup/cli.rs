@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
@@ -154,14 +153,13 @@ pub(crate) async fn run(
         } => {
             let running = engines::urls(&engines, database_url, data_dir)?;
             let (clickhouse, database) = engines.clickhouse(&running)?;
-            let provider = places.keys.provider(data_dir)?;
             let target = Target {
                 database_url: url(&running.database_url)?,
                 keys_url: url(&places.keys.url(&running.database_url))?,
                 clickhouse,
                 clickhouse_database: database.to_owned(),
-                fingerprint: provider.fingerprint(),
-                provider: Arc::new(provider),
+                key_provider: places.keys.key_provider.clone(),
+                key_file: places.keys.key_file(data_dir),
             };
             let places = places.open(data_dir)?;
             let id = named_or_newest(id, &places).await?;

@@ -20,6 +20,7 @@ use clap::Args;
 use clickhouse::Client;
 use event_store::vault::{KeyCopies, VaultError};
 use event_store::{Place, PlaceError, StoreError};
+use key_providers::OpenError;
 use projections::rebuild::RebuildError;
 use projections::runtime::SinkError;
 use url::Url;
@@ -136,6 +137,8 @@ pub enum BackupError {
     TablesStand(String),
     #[error("could not open the logs")]
     OpenLog(#[from] StoreError),
+    #[error(transparent)]
+    KeyProvider(#[from] OpenError),
     #[error("could not restore the keys")]
     Vault(#[from] VaultError),
     #[error("could not begin the index of whose data stands where")]

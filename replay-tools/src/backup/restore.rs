@@ -1,13 +1,14 @@
 //! Bringing a backup back, into databases that do not stand yet.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::sql::Identifier;
-use event_store::vault::{KeyCopies, KeyProvider, SubjectEvents, Taken, Vault};
+use event_store::vault::{KeyCopies, SubjectEvents, Taken, Vault};
 use event_store::{Role, connect};
 use futures::TryStreamExt as _;
+use key_providers::KeyProviderArgs;
 use projections::Projection;
 use projections::rebuild::FactsCopy;
 use projections::sink::begin_subject_events_anew;
@@ -29,10 +30,9 @@ pub struct Target {
     pub clickhouse: Client,
     /// Made where there is none; holds no table.
     pub clickhouse_database: String,
-    /// Whoever wrapped the keys.
-    pub provider: Arc<dyn KeyProvider>,
-    /// Of the provider.
-    pub fingerprint: [u8; 32],
+    /// Whoever wrapped the keys; what is current there, and its root, comes back with them.
+    pub key_provider: KeyProviderArgs,
+    pub key_file: PathBuf,
 }
 
 /// What came back.
@@ -110,8 +110,9 @@ impl Places {
         programs::restore(keys, &self.keys, &dump).await?;
         let pool = connect(keys.as_str(), Role::Vault, CONNECTIONS)?;
         let copies = KeyCopies::new(self.keys.clone());
-        let vault = Vault::new(pool.clone(), target.provider.clone(), copies);
-        vault.bind(target.fingerprint).await?;
+        let (provider, root) = target.key_provider.open(&target.key_file, &pool).await?;
+        let vault = Vault::new(pool.clone(), provider, copies);
+        vault.bind(root.fingerprint()).await?;
         let taken = vault.take_copies().await?;
         drop(vault);
 

@@ -131,7 +131,7 @@ async fn personal_data_that_the_map_names_is_sealed_under_the_platforms_own_subj
         .open(TENANT, event.event_id, &mut payload)
         .await
         .unwrap();
-    let secrets = Secrets::of(&LocalKeyFile::open(&world.key_file()).unwrap());
+    let secrets = Secrets::of(LocalKeyFile::open(&world.key_file()).unwrap().root());
     let anna = secrets.subject_of_email(TENANT.into(), &Email::parse("anna@example.com").unwrap());
     assert_eq!(payload["buyer"]["$pii"]["subject"], json!(anna));
     assert_eq!(payload["buyer"]["$pii"]["value"]["first_name"], "Anna");

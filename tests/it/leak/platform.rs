@@ -34,7 +34,7 @@ pub(super) struct Platform {
 impl Platform {
     pub(super) async fn start() -> Self {
         let stage = Stage::set_with(&[("PROOFLINE_LOG", "debug")]).await;
-        let secrets = Secrets::open(&stage.connections.key_file).unwrap();
+        let secrets = Secrets::open(&stage.connections).await.unwrap();
         let account = platform::api_key::ApiKey::parse(&stage.key)
             .unwrap()
             .account;
@@ -370,14 +370,13 @@ impl Platform {
             .query_async(&mut redis)
             .await
             .unwrap();
-        let provider = LocalKeyFile::open(&connections.key_file).unwrap();
         let target = Target {
             database_url: source.database_url,
             keys_url: source.keys_url,
             clickhouse,
             clickhouse_database: database,
-            fingerprint: provider.fingerprint(),
-            provider: Arc::new(provider),
+            key_provider: connections.key_provider.clone(),
+            key_file: connections.key_file.clone(),
         };
         let places = connections.places().unwrap();
         let restored = places.restore(id, Some(id), &target).await.unwrap();

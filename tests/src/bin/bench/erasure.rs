@@ -40,7 +40,7 @@ impl Office {
         let app = App::open(Part::All, connections, &ours::tuning()).await?;
         let commands = app.commands().context("all parts run")?.clone();
         let projections = app.projections().context("all parts run")?.clone();
-        let secrets = Secrets::open(&connections.key_file)?;
+        let secrets = Secrets::open(connections).await?;
         let account = account::open(&commands, &secrets.api_keys, "Erasures")
             .await?
             .account;

@@ -79,7 +79,7 @@ impl History {
             ..engines.clone()
         };
         migrate(&connections).await?;
-        let secrets = Secrets::open(&connections.key_file)?;
+        let secrets = Secrets::open(&connections).await?;
         let commands = write_side::open(&connections, &secrets).await?;
         let shops = Arc::new(Shops::open(commands, &secrets).await?);
         let writer = shops.clone();

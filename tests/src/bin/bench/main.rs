@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use engines::{Engines, Spinners};
+use key_providers::KeyProviderArgs;
 use proofline::config::Connections;
 
 use machine::Machine;
@@ -90,7 +91,8 @@ async fn run(arguments: &Arguments, packages: Option<&Path>) -> Result<()> {
         .tempdir()?;
     let config = engines::Config::new(directory.path())?;
     let engines = Engines::start(config, &Spinners::default()).await?;
-    let connections = Connections::to_engines(engines.urls(), directory.path());
+    let connections =
+        Connections::to_engines(engines.urls(), directory.path(), KeyProviderArgs::default());
     let told = match packages {
         None => suite(arguments, connections, directory.path()).await,
         Some(packages) => peers(arguments, connections, directory.path(), packages).await,

@@ -45,7 +45,7 @@ pub(crate) struct Platform {
 impl Platform {
     /// On engines that are migrated.
     pub(crate) async fn open(connections: &Connections) -> Result<Self> {
-        let secrets = Secrets::open(&connections.key_file)?;
+        let secrets = Secrets::open(connections).await?;
         let app = App::open(Part::WriteApi, connections, &tuning()).await?;
         let commands = app
             .commands()

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use event_store::seal::{Anchor, Audit, Due, Sealer};
-use event_store::vault::{LocalKeyFile, Vault};
 use event_store::{NewEvent, Role, Store, connect};
 use proofline::config::Connections;
+use proofline::secrets::Secrets;
+use proofline::write_side;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -21,21 +22,16 @@ const PERSONAL: usize = 5;
 const CONNECTIONS: u32 = 2;
 
 /// Of the log in this database; no two of them share an anchor.
-pub(crate) fn sealer(
+pub(crate) async fn sealer(
     connections: &Connections,
     database_url: &str,
     anchor: &Path,
 ) -> Result<Sealer> {
-    let keys = connect(&connections.keys_url()?, Role::Vault, CONNECTIONS)?;
-    let provider = LocalKeyFile::open(&connections.key_file)?;
+    let secrets = Secrets::open(connections).await?;
     let anchor = Anchor::folder(anchor)?;
     Ok(Sealer::new(
         connect(database_url, Role::Sealer, CONNECTIONS)?,
-        Vault::new(
-            keys,
-            Arc::new(provider),
-            tests::key_copies(&connections.key_file)?,
-        ),
+        write_side::vault(connections, &secrets).await?,
         vec![anchor],
     ))
 }

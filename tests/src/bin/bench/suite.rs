@@ -243,7 +243,7 @@ impl Suite {
     async fn seal_overhead(&self) -> Result<Entry> {
         let (mut sealed, mut plain) = (Measured::default(), Measured::default());
         let (url, anchor) = (&self.connections.database_url, self.connections.anchor());
-        let sealer = seals::sealer(&self.connections, url, &anchor)?;
+        let sealer = seals::sealer(&self.connections, url, &anchor).await?;
         for _ in 0..self.pace.rounds {
             let callers = self.platform.appends(SEALED_CALLERS)?;
             plain.add(load::run(callers, self.pace.time).await?);
@@ -269,7 +269,7 @@ impl Suite {
     async fn audit(&self) -> Result<Entry> {
         let log = self.grown(FEED).await?;
         let anchor = self.connections.anchor().with_file_name("audited");
-        let sealer = seals::sealer(&self.connections, &log.url, &anchor)?;
+        let sealer = seals::sealer(&self.connections, &log.url, &anchor).await?;
         let (mut audited, mut copied) = (Measured::default(), Measured::default());
         for _ in 0..self.pace.rounds {
             copied.add(feed::copy(&log.url, log.events).await?);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use engines::{Config, Engine, Engines, Silent};
+use key_providers::KeyProviderArgs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use proofline::config::Connections;
@@ -54,11 +55,12 @@ impl Stage {
         let mut config = Config::new(directory.join("data"))?;
         config.clickhouse_command = (beside("proofline")?, vec!["clickhouse-server".to_owned()]);
         let engines = Engines::start(config, &Silent).await?;
-        let mut connections = Connections::to_engines(engines.urls(), directory);
+        let mut connections =
+            Connections::to_engines(engines.urls(), directory, KeyProviderArgs::default());
         connections.keys_database_url = None;
         connections.keys_database_url = Some(connections.keys_url()?);
         migrate::migrate(&connections).await?;
-        let secrets = Secrets::open(&connections.key_file)?;
+        let secrets = Secrets::open(&connections).await?;
         let commands = write_side::open(&connections, &secrets).await?;
         let opened = account::open(&commands, &secrets.api_keys, "Torture").await?;
         let (proxies, proxied) = proxied(&connections).await?;

@@ -27,7 +27,7 @@ const PAUSE_MS: Range<u64> = 20..120;
 const KINDS: [&str; 4] = ["impression", "click", "dismissal", "conversion"];
 
 pub(super) async fn run(load: &Load, journal: Journal, stop: Stop) -> Result<()> {
-    let secrets = Secrets::open(&load.connections.key_file)?;
+    let secrets = Secrets::open(&load.connections).await?;
     let mut pages = Vec::new();
     for site in 0..SITES {
         let site = Uuid::new_v5(&load.account, format!("page-{site}").as_bytes());
