@@ -1,11 +1,12 @@
-//! Where the keys are, for commands that open, seal or sign.
+//! Where the keys are, for commands that open, seal or sign; and `replay keys`.
 
 use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, Subcommand};
 use commands::Secrets;
 use event_store::vault::{KeyCopies, KeyProvider, Vault};
 use event_store::{Place, Role, TagKey, connect};
@@ -13,6 +14,28 @@ use key_providers::KeyProviderArgs;
 use sqlx::PgPool;
 
 const CONNECTIONS: u32 = 4;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Put new keys in the place of all that wrap people's keys, and have the old ones destroyed
+    Rotate(KeyArgs),
+}
+
+pub(crate) async fn run(
+    database_url: &str,
+    data_dir: &Path,
+    command: KeysCommand,
+    out: &mut (dyn Write + Send),
+) -> Result<()> {
+    match command {
+        KeysCommand::Rotate(args) => {
+            let keys = args.open(database_url, data_dir).await?;
+            let rotated = keys.vault.rotate().await?;
+            writeln!(out, "keys replaced and destroyed: {rotated}")?;
+            Ok(())
+        }
+    }
+}
 
 #[derive(Args)]
 pub(crate) struct KeyArgs {

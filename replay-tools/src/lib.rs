@@ -26,6 +26,7 @@ use domain::CaseReference;
 use crate::audit::AuditCommand;
 use crate::backup::BackupCommand;
 use crate::dead_letters::DeadLettersCommand;
+use crate::keys::KeysCommand;
 use crate::subject::SubjectCommand;
 
 /// Work on the log and its projections.
@@ -64,6 +65,9 @@ enum Command {
         #[command(subcommand)]
         command: SubjectCommand,
     },
+    /// Look after the keys that wrap people's keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Show an aggregate as it was at a moment
     StateAt(past::StateAtArgs),
     /// Tell everything that happened to an aggregate
@@ -120,6 +124,7 @@ pub async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> Result<(
         Command::Subject { reason, command } => {
             subject::run(&database_url, data_dir, command, reason, out).await
         }
+        Command::Keys(command) => keys::run(&database_url, data_dir, command, out).await,
         Command::StateAt(args) => past::state_at(&args, &database_url, out).await,
         Command::History(args) => past::history(&args, &database_url, out).await,
         Command::Diff(args) => past::diff(&args, &database_url, out).await,

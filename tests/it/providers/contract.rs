@@ -30,6 +30,7 @@ of_each! {
     a_process_that_knows_old_keys_only_goes_on_with_new_ones,
     who_reads_while_keys_are_destroyed_finds_everybody_else,
     an_erasure_that_was_cut_short_anywhere_is_finished_later,
+    every_key_can_be_rotated_and_nobody_is_lost,
     an_old_key_database_and_the_copies_since_open_everybody_who_was_not_erased,
 }
 
@@ -235,6 +236,30 @@ async fn an_erasure_that_was_cut_short_anywhere_is_finished_later(held: Held) {
         );
         all_open_but(&held, &payloads, &gone).await;
     }
+}
+
+async fn every_key_can_be_rotated_and_nobody_is_lost(held: Held) {
+    let vault = held.vault();
+    let mut payloads = BTreeMap::new();
+    for person in people(60) {
+        payloads.insert(person, sealed(&vault, person).await);
+    }
+    let before = wrapped(&held).await;
+    let rotated = vault.rotate().await.unwrap();
+    let old: BTreeSet<&str> = before.iter().map(|(_, key_id, _)| &**key_id).collect();
+    assert_eq!(rotated, old.len());
+    for (_, key_id, _) in wrapped(&held).await {
+        assert!(!old.contains(&*key_id), "{key_id} still wraps");
+    }
+    let provider = held.provider();
+    for (person, key_id, wrapped) in &before {
+        let opens = provider.unwrap(key_id, *person, wrapped).await;
+        assert!(
+            matches!(opens, Err(ProviderError::UnknownKey(_))),
+            "{opens:?}"
+        );
+    }
+    all_open_but(&held, &payloads, &[]).await;
 }
 
 async fn an_old_key_database_and_the_copies_since_open_everybody_who_was_not_erased(held: Held) {
