@@ -6,13 +6,15 @@
 //! 4. When no process can hold such a key any more, each activity whose buyer they were is told by an event of its own, which makes every read model forget them.
 //! 5. When every projection is past that, a certificate is signed and appended.
 
+mod again;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
-use commands::{Call, Cause, CommandError, Commands, Committed};
+use commands::{Call, Cause, CommandError, Commands};
 use domain::activity::ActivityEvent;
 use domain::data_subject::{DataSubject, Erasure};
 use domain::{AccountId, ActivityId, Event, SubjectId};
@@ -23,7 +25,7 @@ use event_store::vault::{SubjectEvents, Vault, VaultError};
 use event_store::{EventLog, Log as _, LogName, RecordedEvent, Token};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use projections::positions::{PositionError, Waited};
-use projections::subject_list::{self, NotAsking, ToErase};
+use projections::subject_list::{self, ToErase};
 use projections::{Positions, Projection, ProjectionProgress, ReadError};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -351,56 +353,6 @@ impl Erasures {
         let subjects = &self.commands.subjects;
         let certified = subjects.certify_erasure(&call, subject, note.to_string());
         certified.await.map(drop).map_err(ErasureError::Command)
-    }
-
-    /// Asks for everybody whose keys are destroyed as an anchor says, and whose record knows nothing of it: the log was restored
-    /// from before they were erased. Answers whether all could be asked for.
-    async fn ask_again(&self) -> Result<bool, ErasureError> {
-        let (head, _) = self.log.head().await.map_err(ErasureError::ReadLog)?;
-        self.reached(&[Projection::SubjectList], self.log.token(head))
-            .await?;
-        let mut all = true;
-        for anchor in &self.anchors {
-            let erased = anchor.erased_subjects().await;
-            let mut erased = erased.map_err(|source| ErasureError::AskAnchor {
-                name: anchor.name().to_owned(),
-                source,
-            })?;
-            let keyed = self.vault.not_erased(&erased).await;
-            let keyed = keyed.map_err(ErasureError::Destroy)?;
-            erased.retain(|subject| !keyed.contains(subject));
-            let unaware = subject_list::not_asking(&self.projector, &erased).await;
-            for lost in unaware.map_err(ErasureError::Look)? {
-                match self.ask_for(lost).await {
-                    Ok(_) => tracing::warn!(
-                        subject = %lost.subject_id,
-                        account = %lost.account_id,
-                        "a person was erased before the log was restored; their record is told again"
-                    ),
-                    Err(error) => {
-                        failed(Some(lost.subject_id), &ErasureError::Command(error));
-                        all = false;
-                    }
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    async fn ask_for(&self, lost: NotAsking) -> Result<Committed, CommandError> {
-        let log = self.log.incarnation();
-        let cause = Cause {
-            account: lost.account_id,
-            event_id: log,
-            correlation_id: log,
-        };
-        let step = format!("ask-again/{}", lost.subject_id);
-        let call = Call {
-            causation_id: None,
-            ..Call::of_process(PROCESS, &cause, &step, now())
-        };
-        let subjects = &self.commands.subjects;
-        subjects.request_erasure(&call, lost.subject_id).await
     }
 
     /// Shows how many requests wait, and how many for too long.

@@ -1,0 +1,60 @@
+//! Who was erased before the log was restored.
+
+use commands::{Call, Cause, CommandError, Committed};
+use event_store::Log as _;
+use projections::Projection;
+use projections::subject_list::{self, NotAsking};
+
+use super::{ErasureError, Erasures, PROCESS, failed, now};
+
+impl Erasures {
+    /// Asks for everybody whose keys are destroyed as an anchor says, and whose record knows nothing of it: the log was restored
+    /// from before they were erased. Answers whether all could be asked for.
+    pub(super) async fn ask_again(&self) -> Result<bool, ErasureError> {
+        let (head, _) = self.log.head().await.map_err(ErasureError::ReadLog)?;
+        self.reached(&[Projection::SubjectList], self.log.token(head))
+            .await?;
+        let mut all = true;
+        for anchor in &self.anchors {
+            let erased = anchor.erased_subjects().await;
+            let mut erased = erased.map_err(|source| ErasureError::AskAnchor {
+                name: anchor.name().to_owned(),
+                source,
+            })?;
+            let keyed = self.vault.not_erased(&erased).await;
+            let keyed = keyed.map_err(ErasureError::Destroy)?;
+            erased.retain(|subject| !keyed.contains(subject));
+            let unaware = subject_list::not_asking(&self.projector, &erased).await;
+            for lost in unaware.map_err(ErasureError::Look)? {
+                match self.ask_for(lost).await {
+                    Ok(_) => tracing::warn!(
+                        subject = %lost.subject_id,
+                        account = %lost.account_id,
+                        "a person was erased before the log was restored; their record is told again"
+                    ),
+                    Err(error) => {
+                        failed(Some(lost.subject_id), &ErasureError::Command(error));
+                        all = false;
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn ask_for(&self, lost: NotAsking) -> Result<Committed, CommandError> {
+        let log = self.log.incarnation();
+        let cause = Cause {
+            account: lost.account_id,
+            event_id: log,
+            correlation_id: log,
+        };
+        let step = format!("ask-again/{}", lost.subject_id);
+        let call = Call {
+            causation_id: None,
+            ..Call::of_process(PROCESS, &cause, &step, now())
+        };
+        let subjects = &self.commands.subjects;
+        subjects.request_erasure(&call, lost.subject_id).await
+    }
+}
