@@ -105,9 +105,8 @@ async fn serve(
 /// No name stands for the newest.
 async fn restore(connections: &Connections, id: &str) -> Result<()> {
     let places = connections.places()?;
-    let newest = places.all().await?.pop().map(|newest| newest.id);
     let named = Some(id.to_owned()).filter(|id| !id.is_empty());
-    let id = named.or(newest).context("there is no backup")?;
+    let id = places.find(named).await?;
     let Source {
         database_url,
         keys_url,

@@ -1,6 +1,5 @@
 -- Where everything stands.
-select clock_timestamp() as taken_at,
-       e.incarnation as events, coalesce((select max(position) from es.events), 0) as events_head,
+select e.incarnation as events, coalesce((select max(position) from es.events), 0) as events_head,
        t.incarnation as telemetry, coalesce((select max(position) from es.telemetry), t.floor) as telemetry_head,
        v.version as facts_version,
        (select coalesce(min(p.checkpoint), 0) from es.projections p

@@ -273,7 +273,31 @@ async fn what_is_not_kept_goes_and_what_was_altered_is_not_brought_back() {
     let said = refused(&older).await;
     assert!(said.contains("are older than backup"), "{said}");
 
+    // What was begun and never became a backup goes in the end, and so do copies that every backup of keys is younger than.
+    let begun = |folder: &str, name: &str, age: Option<TimeDelta>| {
+        let path = world.key_file().with_file_name(folder).join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        if let Some(age) = age {
+            let then = platform::clock::now() - age;
+            file.set_modified(then.into()).unwrap();
+        }
+        path
+    };
+    let day = TimeDelta::days(1);
+    let unfinished = begun("backups", "20200101T000000Z-0a1b2c3d/events.dump#1", None);
+    let somebodys = begun("backups", "somebodys/events.dump", None);
+    let old = begun("key-backups", "rewrapped/k/old.json", Some(day));
+    let young = begun("key-backups", "rewrapped/k/young.json", None);
     let gone = places.prune(backups.retention).await.unwrap();
+    for (path, stays) in [
+        (unfinished, false),
+        (somebodys, true),
+        (old, false),
+        (young, true),
+    ] {
+        assert_eq!(path.exists(), stays, "{}", path.display());
+    }
     assert_eq!(gone, [&*first.id, &*first.id], "with its keys");
     let left = Vec::from_iter(places.all().await.unwrap().into_iter().map(|one| one.id));
     assert_eq!(left, std::slice::from_ref(&second.id));
@@ -290,7 +314,7 @@ async fn what_is_not_kept_goes_and_what_was_altered_is_not_brought_back() {
         "{said}"
     );
     let left = places.backups.folders().await.unwrap();
-    assert_eq!(left, std::slice::from_ref(&second.id));
+    assert_eq!(left, [&*second.id, "somebodys"]);
 
     let dump = folder.join(&second.id).join("events.dump");
     let mut bytes = std::fs::read(&dump).unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::DateTime;
+use event_store::seal::{Due, Sealer};
 use event_store::vault::{
     Destroyed, KeyBucket, KeyCopies, KeyProvider, LocalKeyFile, ProviderError, SubjectKey, Vault,
     VaultError,
@@ -16,7 +17,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tests::World;
 use uuid::Uuid;
 
-use crate::support::{OTHER_TENANT, TENANT};
+use crate::support::{OTHER_TENANT, TENANT, append};
 
 fn about(subject: Uuid) -> Value {
     json!({ "buyer": { "$pii": { "subject": subject, "value": { "name": format!("Anna {subject}") } } } })
@@ -368,6 +369,42 @@ async fn an_old_backup_of_keys_and_the_copies_since_then_open_everybody_who_was_
             expected
         );
     }
+}
+
+/// A signing key that was replaced since the backup is gone with what wrapped it, and keeps nobody from being erased.
+#[tokio::test]
+async fn an_old_signing_key_that_comes_back_wrapped_by_nothing_holds_no_erasure_up() {
+    let world = World::new().await;
+    let (vault, event) = (world.vault(), Uuid::now_v7());
+    world.store().await.append(append("s")).await.unwrap();
+    let sealer = Sealer::new(world.pool(Role::Sealer), vault.clone(), Vec::new());
+    sealer.seal(Due::Now).await.unwrap();
+    for _ in 0..200 {
+        sealed(&vault, event, Uuid::now_v7()).await;
+    }
+    let mut keys = PgConnection::connect(&world.keys_url).await.unwrap();
+    let beside: Uuid = sqlx::query_scalar(
+        "select s.subject_id from keys.subject s join keys.subject seed using (provider_key_id)
+         where seed.tenant_id = $1 and s.tenant_id = $2 limit 1",
+    )
+    .bind(Uuid::nil())
+    .bind(TENANT)
+    .fetch_one(&mut keys)
+    .await
+    .unwrap();
+    let backup = "create table backup as select * from keys.subject;
+                  create table provider_backup as select * from keys.provider_key";
+    keys.execute(backup).await.unwrap();
+    sealer.rotate().await.unwrap();
+    vault.erase(TENANT, &[beside]).await.unwrap();
+    let restore = "truncate keys.subject, keys.provider_key, keys.successor;
+                   insert into keys.provider_key select * from provider_backup;
+                   insert into keys.subject select * from backup";
+    keys.execute(restore).await.unwrap();
+    let restored = world.vault();
+    restored.take_copies().await.unwrap();
+    let erased = restored.erase(TENANT, &[beside]).await.unwrap();
+    assert!(erased[0].receipt.is_some(), "{erased:?}");
 }
 
 #[tokio::test]

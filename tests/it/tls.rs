@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use engines::{Config, Engines, Silent};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -227,6 +226,5 @@ async fn engines_and_callers_are_reached_over_tls_and_nobody_else_is_believed() 
     assert!(made.status.success(), "{made:?}");
     running.start_kill().unwrap();
     running.wait().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
     engines.stop().await;
 }

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{KeyBucket, Vault, VaultError};
+use super::{KeyBucket, PLATFORM, Vault, VaultError};
 use crate::PlacePath;
 use crate::place::{Place, PlaceError};
 
@@ -73,7 +73,7 @@ impl KeyCopies {
     async fn write(&self, why: &str, keys: Vec<CopiedKey>) -> Result<(), VaultError> {
         let path = PlacePath::from_iter([FOLDER, why, &format!("{}.json", Uuid::now_v7())]);
         let copied = serde_json::to_vec(&Copied { version: 1, keys });
-        let copied = copied.map_err(|_| VaultError::Malformed)?;
+        let copied = copied.expect("ids and texts serialise");
         self.0.put(&path, copied).await.map_err(VaultError::Copies)
     }
 
@@ -190,7 +190,8 @@ impl Vault {
         self.copies.write(&id.to_string(), vec![key]).await
     }
 
-    /// Takes over from the copies what a backup of the key database has only under keys that were destroyed since. For a database that was just restored, before anything is served; doing it again changes nothing.
+    /// Takes over from the copies what a backup of the key database has only under keys that were destroyed since. For a database
+    /// that was just restored, before anything is served; doing it again changes nothing.
     pub async fn take_copies(&self) -> Result<Taken, VaultError> {
         let mut held = Held::default();
         let mut gone = Vec::new();
@@ -210,6 +211,16 @@ impl Vault {
             }
             taken += self.take(usable, &gone, &stored.path).await?;
         }
+        // Nothing outside tells of the platform's own keys that they were erased: they went with what wrapped them.
+        sqlx::query!(
+            "update keys.subject set wrapped_key = null, erased_at = clock_timestamp()
+             where tenant_id = $1 and wrapped_key is not null and provider_key_id = any($2)",
+            PLATFORM,
+            &gone
+        )
+        .execute(&self.keys)
+        .await
+        .map_err(VaultError::EraseKeys)?;
         let lost = sqlx::query_scalar!(
             r#"select count(*) as "lost!" from keys.subject where wrapped_key is not null and provider_key_id = any($1)"#,
             &gone

@@ -149,7 +149,7 @@ impl Vault {
     async fn finish(&self, old: &str) -> Result<(), VaultError> {
         let mut new = match self.provider.renew(old).await {
             // It was destroyed, and nobody came to write that down.
-            Err(ProviderError::UnknownKey(_)) => return self.note_destroyed(old).await,
+            Err(ProviderError::UnknownKey(_)) => return self.destroy(old).await,
             renewed => renewed?,
         };
         loop {
@@ -176,11 +176,6 @@ impl Vault {
         if wraps {
             return Err(ProviderError::InUse(old.to_owned()).into());
         }
-        self.note_destroyed(old).await
-    }
-
-    /// What it wraps opens no more in any case.
-    async fn note_destroyed(&self, old: &str) -> Result<(), VaultError> {
         let destroyed = self.provider.destroy(old).await?;
         sqlx::query!(
             "update keys.provider_key set destroyed_at = clock_timestamp(), final_at = $2, receipt = $3

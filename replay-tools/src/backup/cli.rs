@@ -134,7 +134,7 @@ pub(crate) async fn run(
         }
         BackupCommand::Verify { id, places } => {
             let places = places.open(data_dir)?;
-            let id = named_or_newest(id, &places).await?;
+            let id = places.find(id).await?;
             let made = places.verify(&id).await?;
             writeln!(out, "ok      {}", line(&made))?;
             match places.verify_keys(&id).await {
@@ -162,7 +162,7 @@ pub(crate) async fn run(
                 key_file: places.keys.key_file(data_dir),
             };
             let places = places.open(data_dir)?;
-            let id = named_or_newest(id, &places).await?;
+            let id = places.find(id).await?;
             let restored = places.restore(&id, keys_of.as_deref(), &target).await?;
             writeln!(out, "restored {}", line(&restored.manifest))?;
             writeln!(
@@ -179,16 +179,6 @@ pub(crate) async fn run(
         }
     }
     Ok(())
-}
-
-async fn named_or_newest(id: Option<String>, places: &Places) -> Result<String> {
-    match id {
-        Some(id) => Ok(id),
-        None => {
-            let newest = places.all().await?.pop();
-            Ok(newest.context("there is no backup")?.id)
-        }
-    }
 }
 
 fn from_copies(taken: Taken) -> String {

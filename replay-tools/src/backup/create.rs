@@ -31,13 +31,14 @@ pub(super) fn begun_at(name: &str) -> Option<DateTime<Utc>> {
 /// The moment that a backup shows, kept by an open transaction.
 struct Moment {
     connection: PgConnection,
+    /// By the clock that tells when keys are dumped, too.
+    at: DateTime<Utc>,
     snapshot: String,
     seen: Seen,
 }
 
 #[derive(FromRow)]
 struct Seen {
-    taken_at: DateTime<Utc>,
     events: Uuid,
     events_head: i64,
     telemetry: Uuid,
@@ -66,6 +67,7 @@ impl Moment {
         let seen = look(&mut connection).await?;
         Ok(Self {
             connection,
+            at: now(),
             snapshot,
             seen,
         })
@@ -80,6 +82,11 @@ async fn look(connection: &mut PgConnection) -> Result<Seen, BackupError> {
     Ok(seen)
 }
 
+/// As precise as it is written.
+fn now() -> DateTime<Utc> {
+    platform::clock::now().trunc_subsecs(3)
+}
+
 async fn roles(connection: &mut PgConnection) -> Result<Vec<String>, BackupError> {
     let roles = sqlx::query_scalar(include_str!("../../sql/backup_roles.sql"));
     Ok(roles.fetch_all(connection).await?)
@@ -88,7 +95,7 @@ async fn roles(connection: &mut PgConnection) -> Result<Vec<String>, BackupError
 impl Backups {
     /// Makes a backup of everything. What fails leaves nothing of it behind.
     pub async fn create(&self) -> Result<Manifest, BackupError> {
-        let id = new_id(platform::clock::now());
+        let id = new_id(now());
         let made = self.create_as(&id).await;
         if made.is_err() {
             for place in [&self.places.backups, &self.places.keys] {
@@ -103,7 +110,7 @@ impl Backups {
 
     async fn create_as(&self, id: &str) -> Result<Manifest, BackupError> {
         let mut moment = Moment::keep(&self.source).await?;
-        let roles = roles(&mut moment.connection).await?;
+        let (taken_at, roles) = (moment.at, roles(&mut moment.connection).await?);
         let (url, to) = (&self.source.database_url, &self.places.backups);
         let path = manifest::path(id, DUMP);
         let content = programs::dump(url, Some(&moment.snapshot), to, &path).await?;
@@ -113,7 +120,7 @@ impl Backups {
         let manifest = Manifest {
             kind: Kind::Backup1,
             id: id.to_owned(),
-            taken_at: seen.taken_at.trunc_subsecs(3),
+            taken_at,
             release: env!("CARGO_PKG_VERSION").to_owned(),
             events: Extent {
                 log: seen.events,
@@ -172,7 +179,7 @@ impl Backups {
     }
 
     async fn create_keys(&self, id: &str) -> Result<KeyManifest, BackupError> {
-        let taken_at = platform::clock::now().trunc_subsecs(3);
+        let taken_at = now();
         let path = manifest::path(id, KEYS_DUMP);
         let (url, to) = (&self.source.keys_url, &self.places.keys);
         let content = programs::dump(url, None, to, &path).await?;

@@ -19,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use clickhouse::Client;
 use event_store::vault::{KeyCopies, VaultError};
-use event_store::{Place, PlaceError, StoreError};
+use event_store::{Place, PlaceError};
 use key_providers::OpenError;
 use projections::rebuild::RebuildError;
 use projections::runtime::SinkError;
@@ -114,6 +114,8 @@ pub enum BackupError {
     Exists(String),
     #[error("there is no backup {0}")]
     NotFound(String),
+    #[error("there is no backup")]
+    None,
     #[error("what backup {id} says of itself can't be read")]
     Malformed {
         id: String,
@@ -135,8 +137,6 @@ pub enum BackupError {
     DatabaseStands(String),
     #[error("ClickHouse's database {0} holds tables already")]
     TablesStand(String),
-    #[error("could not open the logs")]
-    OpenLog(#[from] StoreError),
     #[error(transparent)]
     KeyProvider(#[from] OpenError),
     #[error("could not restore the keys")]
@@ -162,6 +162,17 @@ impl Places {
     /// Every backup of keys, oldest first.
     pub async fn all_keys(&self) -> Result<Vec<KeyManifest>, BackupError> {
         manifest::all(&self.keys).await
+    }
+
+    /// The backup of that name, or the newest where none is named.
+    pub async fn find(&self, id: Option<String>) -> Result<String, BackupError> {
+        match id {
+            Some(id) => Ok(id),
+            None => {
+                let newest = self.all().await?.pop();
+                Ok(newest.ok_or(BackupError::None)?.id)
+            }
+        }
     }
 
     /// Reads all of a backup, and compares it with what was written.

@@ -12,6 +12,8 @@ use url::Url;
 
 use super::BackupError;
 
+const PG_DUMP: &str = "pg_dump";
+const PG_RESTORE: &str = "pg_restore";
 /// Of what a program says, which may name each of many tables.
 const SAID_BYTES_MAX: u64 = 4_096;
 
@@ -44,14 +46,11 @@ pub(super) async fn dump(
         .stdout
         .take()
         .ok_or(BackupError::Pipe(PG_DUMP))?;
-    let written = to.write(path, output).await;
-    if written.is_err() {
-        // Nobody reads what it says any more, so it would fail for that.
-        return Ok(written?);
-    }
+    // Where that fails, the program ends with it: nobody reads what it says any more.
+    let content = to.write(path, output).await?;
     // Else it was cut off, though what came of it was written to its end.
     running.ended().await?;
-    Ok(written?)
+    Ok(content)
 }
 
 /// Fills an empty database, as a whole or not at all.
@@ -75,9 +74,6 @@ pub(super) async fn list(from: &Place, path: &PlacePath) -> Result<(), BackupErr
     };
     feed(program, from, path).await
 }
-
-const PG_DUMP: &str = "pg_dump";
-const PG_RESTORE: &str = "pg_restore";
 
 async fn feed(program: Program, from: &Place, path: &PlacePath) -> Result<(), BackupError> {
     let name = program.name;

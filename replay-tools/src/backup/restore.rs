@@ -61,8 +61,7 @@ impl Places {
             Some(id) => id.to_owned(),
             None => {
                 let newest = self.all_keys().await?.pop();
-                let none = || BackupError::NotFound("of keys".to_owned());
-                newest.ok_or_else(none)?.id
+                newest.ok_or(BackupError::None)?.id
             }
         };
         let found_keys = self.verify_keys(&keys_id).await?;
@@ -208,10 +207,9 @@ impl Rising {
         for role in roles {
             rising.make_role(role).await?;
         }
-        rising.fall().await?;
-        rising
-            .run("create database %I", &[&self::rising(&rising.name)])
-            .await?;
+        let begun = self::rising(&rising.name);
+        rising.run("drop database if exists %I", &[&begun]).await?;
+        rising.run("create database %I", &[&begun]).await?;
         Ok(rising)
     }
 
@@ -248,10 +246,11 @@ impl Rising {
         self.run("alter database %I rename to %I", &both).await
     }
 
-    /// Removes it.
+    /// Removes it, and ends whatever of ours is connected to it.
     async fn fall(&mut self) -> Result<(), BackupError> {
         let name = rising(&self.name);
-        self.run("drop database if exists %I", &[&name]).await
+        let drop = "drop database if exists %I with (force)";
+        self.run(drop, &[&name]).await
     }
 
     async fn run(&mut self, statement: &str, names: &[&str]) -> Result<(), BackupError> {
