@@ -19,6 +19,19 @@ pub struct Access {
     pub what: Value,
 }
 
+/// Which accesses are wanted: those that are all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessFilter {
+    pub actor: Option<String>,
+    pub purpose: Option<String>,
+    /// Among those whose data it was.
+    pub subject: Option<Uuid>,
+    /// Noted then or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Noted before.
+    pub until: Option<DateTime<Utc>>,
+}
+
 /// A noted access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotedAccess {

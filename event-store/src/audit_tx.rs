@@ -5,7 +5,7 @@ use futures::TryStreamExt as _;
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::access_log::NotedAccess;
+use crate::access_log::{AccessFilter, NotedAccess};
 use crate::store::{EventRow, RecordedEvent, StreamId};
 use crate::token::{LogName, Token};
 
@@ -198,20 +198,23 @@ impl AuditTx {
         Ok(())
     }
 
-    /// Who opened the account's personal data since a time, newest first, at most `limit`. `before` is the id of the last
-    /// one known.
+    /// Who opened the account's personal data, newest first, at most `limit`. `before` is the id of the last one known.
     pub async fn accesses(
         &mut self,
+        filter: &AccessFilter,
         before: Option<i64>,
-        since: Option<DateTime<Utc>>,
         limit: i64,
     ) -> Result<Vec<NotedAccess>, sqlx::Error> {
         sqlx::query_file_as!(
             NotedAccess,
             "sql/select_accesses.sql",
             before.unwrap_or(i64::MAX),
-            since,
-            limit
+            limit,
+            filter.actor.as_deref(),
+            filter.purpose.as_deref(),
+            filter.subject,
+            filter.from,
+            filter.until
         )
         .fetch_all(&mut *self.tx)
         .await

@@ -27,7 +27,7 @@ mod token;
 mod upkeep;
 pub mod vault;
 
-pub use access_log::{Access, AccessLog, AccessLogError, NotedAccess};
+pub use access_log::{Access, AccessFilter, AccessLog, AccessLogError, NotedAccess};
 pub use append::{Append, AppendError, Appended, Excluded, NewEvent, Origin, Tag, TagKey};
 pub use audit_tx::{About, AuditFilter, AuditTx, Stretch};
 pub use bucket::{BUCKETS, Bucket, SHARDS, Shard};

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use domain::{AccountId, ChangedFact, State, changed_facts};
-pub use event_store::{About, AuditFilter, NotedAccess, StreamId};
+pub use event_store::{About, AccessFilter, AuditFilter, NotedAccess, StreamId};
 use event_store::{AuditTx, RecordedEvent, Stretch};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -125,11 +125,11 @@ pub async fn page(
     })
 }
 
-/// Who opened the account's personal data since a time, newest first. `before` is the id of the last one known.
+/// Who opened the account's personal data, newest first. `before` is the id of the last one known.
 pub async fn accesses(
     pool: &PgPool,
     account: AccountId,
-    since: Option<DateTime<Utc>>,
+    filter: &AccessFilter,
     before: Option<i64>,
     limit: u16,
 ) -> Result<AsOf<Page<NotedAccess>>, AuditError> {
@@ -137,7 +137,7 @@ pub async fn accesses(
         .await
         .map_err(AuditError::Begin)?;
     let rows = tx
-        .accesses(before, since, i64::from(limit) + 1)
+        .accesses(filter, before, i64::from(limit) + 1)
         .await
         .map_err(AuditError::ReadAccesses)?;
     Ok(AsOf {

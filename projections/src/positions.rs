@@ -163,6 +163,11 @@ impl Positions {
         }
     }
 
+    /// The token of the last position in a log.
+    pub(crate) async fn last(&self, log: LogName) -> Result<Token, PositionError> {
+        Ok(self.token(log, self.head(log).await?))
+    }
+
     /// Whether nothing was ever appended to the domain log: the store is new.
     pub async fn is_empty(&self) -> Result<bool, PositionError> {
         Ok(self.head(LogName::Events).await? == 0)

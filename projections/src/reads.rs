@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use domain::account::ApiKey;
 use domain::{AccountId, ApiKeyId, EmbedKey, SiteId};
 use event_store::vault::Vault;
-use event_store::{NotedAccess, Token};
+use event_store::{LogName, NotedAccess, Token};
 use sqlx::PgPool;
 
 use crate::accounts::Accounts;
-use crate::audit::{self, AuditError, AuditPage, AuditQuery};
+use crate::audit::{self, AccessFilter, AuditError, AuditPage, AuditQuery};
 use crate::event_stream::EventStream;
 use crate::positions::{PositionError, Positions, Waited};
 use crate::projection::Projection;
@@ -103,15 +103,15 @@ impl Reads {
         audit::page(&self.compliance, account, query).await
     }
 
-    /// Who opened the account's personal data since a time, newest first; `before` is the id of the last one known.
+    /// Who opened the account's personal data, newest first; `before` is the id of the last one known.
     pub async fn accesses(
         &self,
         account: AccountId,
-        since: Option<DateTime<Utc>>,
+        filter: &AccessFilter,
         before: Option<i64>,
         limit: u16,
     ) -> Result<AsOf<Page<NotedAccess>>, AuditError> {
-        audit::accesses(&self.compliance, account, since, before, limit).await
+        audit::accesses(&self.compliance, account, filter, before, limit).await
     }
 
     /// The account's API key, while it is valid; a revocation counts within two seconds.
@@ -131,6 +131,12 @@ impl Reads {
         timeout: Duration,
     ) -> Result<Waited, PositionError> {
         self.positions.wait_for(projections, token, timeout).await
+    }
+
+    /// The last position of the domain log.
+    pub async fn position(&self) -> Result<Token, ReadError> {
+        let last = self.positions.last(LogName::Events).await;
+        last.map_err(ReadError::Position)
     }
 
     /// How far the projections are.

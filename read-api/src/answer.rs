@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use platform::page::Page;
 use platform::position::position_header;
 use platform::problem::{Problem, ProblemKind};
 use platform::request::{ETag, IfNoneMatch};
@@ -64,6 +65,15 @@ impl Answer {
         ))
     }
 
+    /// Of a list, with a link to the next page.
+    pub(crate) fn page<T: Serialize>(read: AsOf<Page<T>>) -> Result<Self, Problem> {
+        let page = Self::hashed(read.position, &read.value)?;
+        Ok(Self {
+            link: read.value.link(),
+            ..page
+        })
+    }
+
     fn tagged(position: Token, etag: ETag, body: Vec<u8>) -> Self {
         Self {
             etag,
@@ -73,11 +83,6 @@ impl Answer {
             link: None,
             cache_control: OWN_CACHE,
         }
-    }
-
-    /// With a link to the next page.
-    pub(crate) fn link(self, link: Option<HeaderValue>) -> Self {
-        Self { link, ..self }
     }
 
     pub(crate) fn cache_control(self, cache_control: HeaderValue) -> Self {

@@ -67,6 +67,9 @@ problem_responses! {
     /// Of a list that belongs to a site.
     ListInSiteProblems: InvalidParameter InvalidCursor InvalidPosition Unauthenticated Forbidden NotFound Internal
         PositionNotReached Unavailable RequestTimeout;
+    /// Of what is asked for in a body.
+    AskProblems: MalformedJson InvalidBody UnreadableBody BodyTooLarge UnsupportedMediaType InvalidPosition Unauthenticated
+        Forbidden Internal PositionNotReached Unavailable RequestTimeout;
     /// Of what is there once.
     ReadProblems: InvalidParameter InvalidPosition Unauthenticated Forbidden NotFound Internal PositionNotReached
         Unavailable RequestTimeout;
@@ -80,7 +83,7 @@ problem_responses! {
 pub(crate) fn add_answer_headers(document: &mut utoipa::openapi::OpenApi) {
     let items = document.paths.paths.values_mut();
     items
-        .filter_map(|item| item.get.as_mut())
+        .filter_map(|item| item.get.as_mut().or(item.post.as_mut()))
         .for_each(add_headers);
 }
 

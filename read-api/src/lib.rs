@@ -20,6 +20,7 @@ mod counts;
 mod documentation;
 mod failure;
 mod feed;
+mod graphql;
 mod integration;
 mod list;
 mod min_position;
@@ -54,7 +55,8 @@ fn routes() -> OpenApiRouter<ReadState> {
         .merge(counters::routes())
         .merge(feed::routes())
         .merge(stream::routes())
-        .merge(audit::routes());
+        .merge(audit::routes())
+        .merge(graphql::routes());
     documentation::add_answer_headers(routes.get_openapi_mut());
     routes
 }

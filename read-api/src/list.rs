@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 use domain::SiteId;
-use platform::page::PageQuery;
+use platform::page::{Page, PageQuery};
 use platform::problem::{Problem, ProblemKind};
 use platform::request::IfNoneMatch;
-use projections::{AsOf, Page};
+use projections::{AsOf, Page as Rows};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
@@ -33,27 +33,37 @@ impl List {
         }
     }
 
-    /// The page as it is answered, each row as what the API shows.
+    /// The page, each row as what the API shows.
+    pub(crate) fn page<R, T: From<R>>(
+        self,
+        query: &PageQuery,
+        read: AsOf<Rows<R>>,
+        position: impl FnOnce(&R) -> i64,
+    ) -> Result<AsOf<Page<T>>, Problem> {
+        let AsOf {
+            value,
+            position: at,
+        } = read;
+        let page = query.page_of(value.rows, value.has_more, |row| (self, position(row)))?;
+        Ok(AsOf {
+            value: page.map(T::from),
+            position: at,
+        })
+    }
+
+    /// The same as it is answered.
     pub(crate) fn answer<R, T>(
         self,
         query: &PageQuery,
-        read: AsOf<Page<R>>,
+        read: AsOf<Rows<R>>,
         position: impl FnOnce(&R) -> i64,
         if_none_match: &IfNoneMatch,
     ) -> Result<Response, Failure>
     where
         T: From<R> + Serialize,
     {
-        let AsOf {
-            value,
-            position: at,
-        } = read;
-        let page = query
-            .page_of(value.rows, value.has_more, |row| (self, position(row)))?
-            .map(T::from);
-        Ok(Answer::hashed(at, &page)?
-            .link(page.link())
-            .unless_known(if_none_match))
+        let page = self.page::<R, T>(query, read, position)?;
+        Ok(Answer::page(page)?.unless_known(if_none_match))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who opened personal data is noted, shown to the account alone, and there to stay.
 
-use event_store::{Access, AccessLog, AuditTx, NotedAccess, Role, Upkeep};
+use event_store::{Access, AccessFilter, AccessLog, AuditTx, NotedAccess, Role, Upkeep};
 use serde_json::json;
 use sqlx::Executor as _;
 use tests::World;
@@ -21,7 +21,8 @@ fn access(subject: u128) -> Access {
 async fn read(world: &World, account: Uuid, before: Option<i64>, limit: i64) -> Vec<NotedAccess> {
     let pool = world.pool(Role::Compliance);
     let mut tx = AuditTx::begin(&pool, account).await.unwrap();
-    tx.accesses(before, None, limit).await.unwrap()
+    let everything = AccessFilter::default();
+    tx.accesses(&everything, before, limit).await.unwrap()
 }
 
 #[tokio::test]

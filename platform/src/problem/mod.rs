@@ -105,6 +105,26 @@ impl Problem {
         &self.0.errors
     }
 
+    /// What the client sees of it, as a part of an answer of another kind. Logged, as when it is the answer.
+    #[must_use]
+    pub fn into_body(mut self) -> ProblemBody {
+        self.tell()
+    }
+
+    fn tell(&mut self) -> ProblemBody {
+        self.log();
+        ProblemBody {
+            type_: format!("/problems/{}", self.0.kind.slug()),
+            title: self.0.kind.title().to_owned(),
+            status: self.status().as_u16(),
+            detail: self.0.detail.take(),
+            instance: None,
+            request_id: None,
+            code: self.0.code.take(),
+            errors: std::mem::take(&mut self.0.errors),
+        }
+    }
+
     fn log(&self) {
         let Some(source) = &self.0.source else { return };
         let problem = self.0.kind.slug();
@@ -123,21 +143,10 @@ impl From<ProblemKind> for Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        self.log();
+    fn into_response(mut self) -> Response {
+        let body = self.tell();
         let parts = *self.0;
-        let status = parts.kind.status();
-        let body = ProblemBody {
-            type_: format!("/problems/{}", parts.kind.slug()),
-            title: parts.kind.title().to_owned(),
-            status: status.as_u16(),
-            detail: parts.detail,
-            instance: None,
-            request_id: None,
-            code: parts.code,
-            errors: parts.errors,
-        };
-        let mut response = render(&body, status);
+        let mut response = render(&body, parts.kind.status());
         // The middleware adds what only it knows: see `complete`.
         response.extensions_mut().insert(body);
         let headers = response.headers_mut();

@@ -1,6 +1,7 @@
 use axum::body::to_bytes;
 use axum::extract::FromRequestParts as _;
 use axum::http::StatusCode;
+use platform::page::PageQuery;
 use serde_json::json;
 
 use super::*;
@@ -26,12 +27,9 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn a_full_answer_has_body_tag_position_and_link() {
-    let link = HeaderValue::from_static("<?cursor=x>; rel=\"next\"");
+async fn a_full_answer_has_body_tag_and_position() {
     let answer = Answer::versioned(token(5), 7, &json!({ "version": 7 })).unwrap();
-    let response = answer
-        .link(Some(link))
-        .unless_known(&if_none_match("\"v6\"").await);
+    let response = answer.unless_known(&if_none_match("\"v6\"").await);
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(header(&response, "etag"), "\"v7\"");
     assert_eq!(
@@ -40,9 +38,20 @@ async fn a_full_answer_has_body_tag_position_and_link() {
     );
     assert_eq!(header(&response, "content-type"), "application/json");
     assert_eq!(header(&response, "cache-control"), "private, no-cache");
-    assert_eq!(header(&response, "link"), "<?cursor=x>; rel=\"next\"");
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
     assert_eq!(body, r#"{"version":7}"#);
+}
+
+#[tokio::test]
+async fn a_page_links_to_the_next() {
+    let query = PageQuery::default();
+    let value = query.page_before(vec![1], Some(1)).unwrap();
+    let next = value.next_cursor.clone().unwrap();
+    let position = token(5);
+    let answer = Answer::page(AsOf { value, position }).unwrap();
+    let response = answer.unless_known(&if_none_match("").await);
+    let link = format!("<?limit=20&cursor={next}>; rel=\"next\"");
+    assert_eq!(header(&response, "link"), link);
 }
 
 #[tokio::test]

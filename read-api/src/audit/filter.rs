@@ -1,5 +1,6 @@
 //! Which events of the account are wanted.
 
+use async_graphql::InputObject;
 use chrono::{DateTime, Utc};
 use domain::EVENT_TYPES;
 use platform::problem::{FieldError, Problem, ProblemKind};
@@ -14,9 +15,10 @@ use crate::query::{keep, time};
 /// Of an actor and of a text.
 const CHARS_MAX: usize = 200;
 
-/// As it stands in the query string. An entry is shown that is all of it.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+/// Which entries are wanted: those that are all of it.
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
+#[graphql(name = "AuditFilter")]
 // With a filter that is not heard of, everything would look like what was asked for.
 #[serde(deny_unknown_fields)]
 pub(super) struct FilterQuery {
@@ -28,13 +30,13 @@ pub(super) struct FilterQuery {
     actor: Option<String>,
     #[param(example = "site")]
     aggregate_type: Option<String>,
-    /// Together with `aggregate_type`.
+    /// Of an aggregate of that type.
     #[param(format = Uuid)]
     aggregate_id: Option<String>,
     /// The event's type.
     #[param(example = "site.renamed")]
     r#type: Option<String>,
-    /// RFC 3339, with `+` written as `%2B`: recorded then or later.
+    /// RFC 3339 (in a URL with `+` written as `%2B`): recorded then or later.
     #[param(format = DateTime, example = "2026-11-20T00:00:00Z")]
     from: Option<String>,
     /// RFC 3339: recorded before. After `from`.
@@ -46,13 +48,16 @@ pub(super) struct FilterQuery {
     /// Read by `PageQuery`.
     #[param(ignore)]
     #[serde(default, rename = "limit")]
+    #[graphql(skip)]
     _limit: IgnoredAny,
     #[param(ignore)]
     #[serde(default, rename = "cursor")]
+    #[graphql(skip)]
     _cursor: IgnoredAny,
     /// Read by `MinPosition`.
     #[param(ignore)]
     #[serde(default, rename = "min_position")]
+    #[graphql(skip)]
     _min_position: IgnoredAny,
 }
 
@@ -65,20 +70,12 @@ impl FilterQuery {
         limit: u16,
     ) -> Result<AuditQuery, Problem> {
         let mut errors = Vec::new();
-        let from = keep(&mut errors, time("from", self.from.as_deref())).flatten();
-        let until = keep(&mut errors, time("until", self.until.as_deref())).flatten();
-        if from.zip(until).is_some_and(|(from, until)| from >= until) {
-            let detail = "must be after `from`";
-            errors.push(FieldError::parameter("until", "window_inverted", detail));
-        }
+        let (from, until) = window(&mut errors, self.from.as_deref(), self.until.as_deref());
         let actor = keep(&mut errors, short("actor", self.actor)).flatten();
         let text = keep(&mut errors, short("text", self.text)).flatten();
         let event_type = keep(&mut errors, event_type(self.r#type)).flatten();
         let about = about(&mut errors, self.aggregate_type, self.aggregate_id);
-        if !errors.is_empty() {
-            let problem = Problem::new(ProblemKind::InvalidParameter);
-            return Err(errors.into_iter().fold(problem, Problem::error));
-        }
+        refuse(errors)?;
         Ok(AuditQuery {
             filter: AuditFilter {
                 actor,
@@ -94,7 +91,40 @@ impl FilterQuery {
     }
 }
 
-fn short(parameter: &'static str, text: Option<String>) -> Result<Option<String>, FieldError> {
+/// Names every wrong parameter.
+pub(super) fn refuse(errors: Vec<FieldError>) -> Result<(), Problem> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let problem = Problem::new(ProblemKind::InvalidParameter);
+    Err(errors.into_iter().fold(problem, Problem::error))
+}
+
+/// From when, and before when.
+pub(super) fn window(
+    errors: &mut Vec<FieldError>,
+    from: Option<&str>,
+    until: Option<&str>,
+) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+    let from = keep(errors, time("from", from)).flatten();
+    let until = keep(errors, time("until", until)).flatten();
+    if from.zip(until).is_some_and(|(from, until)| from >= until) {
+        let detail = "must be after `from`";
+        errors.push(FieldError::parameter("until", "window_inverted", detail));
+    }
+    (from, until)
+}
+
+pub(super) fn id(parameter: &'static str, text: Option<&str>) -> Result<Option<Uuid>, FieldError> {
+    let detail = "must be a UUID";
+    let id = text.map(Uuid::parse_str).transpose();
+    id.map_err(|_| FieldError::parameter(parameter, "invalid_id", detail))
+}
+
+pub(super) fn short(
+    parameter: &'static str,
+    text: Option<String>,
+) -> Result<Option<String>, FieldError> {
     match text {
         Some(text) if text.is_empty() => {
             let detail = "leave the parameter out, or say what is wanted";
@@ -133,18 +163,10 @@ fn about(
     aggregate_type: Option<String>,
     id: Option<String>,
 ) -> Option<About> {
-    let id = match id.as_deref().map(Uuid::parse_str) {
-        Some(Err(_)) => {
-            let detail = "must be a UUID";
-            errors.push(FieldError::parameter("aggregate_id", "invalid_id", detail));
-            None
-        }
-        Some(Ok(id)) => Some(id),
-        None => None,
-    };
+    let id = keep(errors, self::id("aggregate_id", id.as_deref())).flatten();
     let Some(aggregate_type) = aggregate_type else {
         if id.is_some() {
-            let detail = "is needed with `aggregate_id`";
+            let detail = "is needed with an id";
             let error = FieldError::parameter("aggregate_type", "missing_field", detail);
             errors.push(error);
         }

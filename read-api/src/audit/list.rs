@@ -38,21 +38,30 @@ pub(crate) async fn list_audit(
     if_none_match: IfNoneMatch,
     query: PageQuery,
 ) -> Result<Response, Failure> {
-    let before = List::Audit.after(&query)?;
-    let oldest = clock::now() - app.config.audit_retention;
-    let wanted = filter.parse(oldest, before, list::limit(&query))?;
-    // The log itself is read: what was appended is there.
     min.reached(&app, &[]).await?;
-    let AsOf {
-        value: found,
-        position: at,
-    } = app.reads.audit(officer.account.into(), &wanted).await?;
-    let next = found.next.map(|next| (List::Audit, next));
-    let token = |position| Token { position, ..at };
-    let page = query
-        .page_before(found.entries, next)?
-        .map(|entry| Entry::of(entry, token));
-    Ok(Answer::hashed(at, &page)?
-        .link(page.link())
-        .unless_known(&if_none_match))
+    let page = entries(&app, &officer, filter, &query).await?;
+    Ok(Answer::page(page)?.unless_known(&if_none_match))
+}
+
+/// From the log itself: what was appended is there.
+pub(super) async fn entries(
+    app: &ReadState,
+    officer: &Officer,
+    filter: FilterQuery,
+    query: &PageQuery,
+) -> Result<AsOf<Page<Entry>>, Failure> {
+    let before = List::Audit.after(query)?;
+    let oldest = clock::now() - app.config.audit_retention;
+    let wanted = filter.parse(oldest, before, list::limit(query))?;
+    let AsOf { value, position } = app.reads.audit(officer.account.into(), &wanted).await?;
+    let next = value.next.map(|next| (List::Audit, next));
+    let token = |of| Token {
+        position: of,
+        ..position
+    };
+    let page = query.page_before(value.entries, next)?;
+    Ok(AsOf {
+        value: page.map(|entry| Entry::of(entry, token)),
+        position,
+    })
 }

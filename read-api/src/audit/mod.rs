@@ -1,9 +1,12 @@
 //! What happened in an account, and who opened its personal data: for its compliance officer.
 
+mod access_filter;
 mod filter;
+mod graph;
 mod list;
 mod list_accesses;
 
+use async_graphql::SimpleObject;
 use chrono::{DateTime, Utc};
 use domain::ChangedFact;
 use projections::Token;
@@ -15,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+pub(crate) use self::graph::AuditQueries;
 use crate::state::ReadState;
 
 pub(crate) fn routes() -> OpenApiRouter<ReadState> {
@@ -24,7 +28,8 @@ pub(crate) fn routes() -> OpenApiRouter<ReadState> {
 }
 
 /// Something that happened, and who was behind it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "AuditEntry")]
 struct Entry {
     /// Its place in the log; a read with it as `min_position` sees it.
     position: String,
@@ -59,8 +64,9 @@ struct Entry {
 }
 
 /// A fact about an aggregate that an event changed.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema, SimpleObject)]
 #[schema(as = AuditChange)]
+#[graphql(name = "AuditChange")]
 struct Change {
     #[schema(example = "name")]
     name: String,
@@ -73,8 +79,9 @@ struct Change {
 }
 
 /// That somebody opened personal data.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema, SimpleObject)]
 #[schema(as = AuditAccess)]
+#[graphql(name = "AuditAccess")]
 struct Access {
     id: i64,
     accessed_at: DateTime<Utc>,

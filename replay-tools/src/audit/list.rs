@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use domain::EVENT_TYPES;
 use event_store::{Role, connect};
-use projections::audit::{self, About, AuditEntry, AuditFilter, AuditQuery, NotedAccess, StreamId};
+use projections::audit::{
+    self, About, AccessFilter, AuditEntry, AuditFilter, AuditQuery, NotedAccess, StreamId,
+};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -50,9 +52,25 @@ pub(crate) struct ListArgs {
     json: bool,
 }
 
+/// Everything that is given has to fit.
 #[derive(Debug, Args)]
 pub(crate) struct AccessesArgs {
     account: Uuid,
+    /// Who opened it, for instance `api_key:` and its id.
+    #[arg(long)]
+    actor: Option<String>,
+    /// Why, for instance `subject_export`.
+    #[arg(long)]
+    purpose: Option<String>,
+    /// Whose data it was.
+    #[arg(long)]
+    subject: Option<Uuid>,
+    /// Opened then or later, for instance 2026-11-21T12:00:00Z.
+    #[arg(long, value_parser = time)]
+    from: Option<DateTime<Utc>>,
+    /// Opened before.
+    #[arg(long, value_parser = time)]
+    until: Option<DateTime<Utc>>,
     /// At most so many, the newest.
     #[arg(long, default_value_t = 50)]
     limit: usize,
@@ -91,17 +109,19 @@ pub(crate) async fn list(
 
 /// Newest first.
 pub(crate) async fn accesses(
-    args: &AccessesArgs,
+    args: AccessesArgs,
     pool: &PgPool,
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
+    let (account, json) = (args.account.into(), args.json);
     let (mut left, mut before) = (args.limit, None);
+    let filter = args.filter()?;
     while left > 0 {
         let limit = u16::try_from(left).unwrap_or(PAGE).min(PAGE);
-        let page = audit::accesses(pool, args.account.into(), None, before, limit).await?;
+        let page = audit::accesses(pool, account, &filter, before, limit).await?;
         left -= page.value.rows.len();
         for noted in &page.value.rows {
-            if args.json {
+            if json {
                 writeln!(out, "{}", access_document(noted))?;
             } else {
                 tell_access(noted, out)?;
@@ -122,9 +142,7 @@ pub(super) fn pool(database_url: &str) -> Result<PgPool> {
 
 impl ListArgs {
     fn query(self) -> Result<AuditQuery> {
-        if let (Some(from), Some(until)) = (self.from, self.until) {
-            ensure!(from < until, "{from} is not before {until}");
-        }
+        check_window(self.from, self.until)?;
         let about = self.aggregate.map(|aggregate_type| match self.id {
             None => About::Any(aggregate_type),
             Some(id) => About::One(StreamId {
@@ -145,6 +163,26 @@ impl ListArgs {
             limit: PAGE,
         })
     }
+}
+
+impl AccessesArgs {
+    fn filter(self) -> Result<AccessFilter> {
+        check_window(self.from, self.until)?;
+        Ok(AccessFilter {
+            actor: self.actor,
+            purpose: self.purpose,
+            subject: self.subject,
+            from: self.from,
+            until: self.until,
+        })
+    }
+}
+
+fn check_window(from: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> Result<()> {
+    if let Some((from, until)) = from.zip(until) {
+        ensure!(from < until, "{from} is not before {until}");
+    }
+    Ok(())
 }
 
 fn tell(entry: &AuditEntry, out: &mut (dyn Write + Send)) -> Result<()> {

@@ -83,9 +83,7 @@ pub(crate) async fn run(
 ) -> Result<()> {
     match command {
         AuditCommand::List(args) => list::list(args, &list::pool(database_url)?, out).await,
-        AuditCommand::Accesses(args) => {
-            list::accesses(&args, &list::pool(database_url)?, out).await
-        }
+        AuditCommand::Accesses(args) => list::accesses(args, &list::pool(database_url)?, out).await,
         AuditCommand::Verify { args, anchor } => {
             let anchors = Vec::from_iter(anchor.open(data_dir)?);
             verify::run(&args, &pool(database_url)?, &anchors, out).await

@@ -222,6 +222,11 @@ impl Platform {
             .read("/v1/audit/access", &self.officer)
             .await
             .to_string();
+        let question =
+            "{ audit(first: 100) { nodes { sentence actor changes { name before after } } }
+                          auditAccesses { nodes { actor purpose what } } }";
+        let asked = self.officer("/v1/graphql", json!({ "query": question }));
+        told.push_str(&asked.await["data"].to_string());
         let mut cursor = String::new();
         loop {
             let path = format!("/v1/audit?limit=100{cursor}");
