@@ -42,7 +42,8 @@ impl From<StoreError> for CommandError {
             | StoreError::ReadHead(_)
             | StoreError::ReadEvents(_)
             | StoreError::ReadSnapshot(_)
-            | StoreError::ReadCommand(_) => Self::Unavailable(Box::new(error)),
+            | StoreError::ReadCommand(_)
+            | StoreError::ReadTag(_) => Self::Unavailable(Box::new(error)),
             StoreError::Open { ref source, .. } if source.is_transient() => {
                 Self::Unavailable(Box::new(error))
             }

@@ -295,6 +295,18 @@ impl Executor {
             .loaded)
     }
 
+    /// Whose stream, of the tenant's, the last event is in that has the tag and one of the types.
+    pub(crate) async fn tagged(
+        &self,
+        tenant: Uuid,
+        tag: &Tag,
+        types: &[&str],
+    ) -> Result<Option<Uuid>, CommandError> {
+        let found = self.store.tagged(tag, types).await?;
+        let own = found.filter(|(owner, _)| *owner == tenant);
+        Ok(own.and_then(|(_, stream)| stream.aggregate_id.parse().ok()))
+    }
+
     /// The aggregate as it stands now, read from the store.
     pub(crate) async fn load_current<A>(
         &self,

@@ -51,10 +51,9 @@ impl Subjects {
         Self { executor, secrets }
     }
 
-    /// Opens the record of a person, and answers under which id it is kept. Somebody who was linked to another record has
-    /// none of their own.
+    /// Opens the record of a person, and answers under which id it is kept: that of whom they were linked to, or their own.
     pub async fn register(&self, call: &Call, person: &Person) -> Result<Committed, CommandError> {
-        let subject = self.find(call.account, person).await?;
+        let subject = self.find_record(call.account, person).await?;
         let command = DataSubjectCommand::Register { at: call.at };
         self.claim(call, subject, command, record_of(subject)).await
     }
@@ -69,7 +68,7 @@ impl Subjects {
     ) -> Result<Committed, CommandError> {
         let identity = self.find(call.account, person).await?;
         let claim = Claim {
-            tags: vec![Tag::new(IDENTITY_TAG, &identity.to_string())],
+            tags: vec![identity_tag(identity)],
             excluded: vec![
                 excluded(RECORD_TAG, identity, DataSubjectEvent::REGISTERED),
                 excluded(IDENTITY_TAG, identity, DataSubjectEvent::IDENTITY_LINKED),
@@ -89,7 +88,7 @@ impl Subjects {
         person: &Person,
         consent: NewConsent,
     ) -> Result<Committed, CommandError> {
-        let subject = self.find(call.account, person).await?;
+        let subject = self.find_record(call.account, person).await?;
         let command = DataSubjectCommand::GrantConsent {
             purpose: consent.purpose,
             text_version: consent.text_version,
@@ -100,20 +99,17 @@ impl Subjects {
         self.claim(call, subject, command, record_of(subject)).await
     }
 
+    /// Keeps that a person does not agree, or no longer, in their record, which is opened where there is none.
     pub async fn withdraw_consent(
         &self,
         call: &Call,
         person: &Person,
         purpose: ConsentPurpose,
     ) -> Result<Committed, CommandError> {
-        let subject = self.find(call.account, person).await?;
+        let subject = self.find_record(call.account, person).await?;
         let at = call.at;
-        self.execute(
-            call,
-            subject,
-            DataSubjectCommand::WithdrawConsent { purpose, at },
-        )
-        .await
+        let command = DataSubjectCommand::WithdrawConsent { purpose, at };
+        self.claim(call, subject, command, record_of(subject)).await
     }
 
     pub async fn request_access(
@@ -223,7 +219,19 @@ impl Subjects {
             .await
     }
 
-    /// Under which id a person is kept.
+    /// Under which id a person's record is kept, or would be.
+    async fn find_record(
+        &self,
+        account: AccountId,
+        person: &Person,
+    ) -> Result<SubjectId, CommandError> {
+        let subject = self.find(account, person).await?;
+        let (tag, link) = (identity_tag(subject), [DataSubjectEvent::IDENTITY_LINKED]);
+        let linked = self.executor.tagged(account.into(), &tag, &link);
+        Ok(linked.await?.map_or(subject, SubjectId::from))
+    }
+
+    /// Under which id a person is known.
     async fn find(&self, account: AccountId, person: &Person) -> Result<SubjectId, CommandError> {
         let activity = match person {
             Person::Email(email) => return Ok(self.secrets.subject_of_email(account, email)),
@@ -269,6 +277,10 @@ impl Subjects {
             .execute_new::<DataSubject>(call, call.account.into(), subject.into(), command, claim)
             .await
     }
+}
+
+fn identity_tag(identity: SubjectId) -> Tag {
+    Tag::new(IDENTITY_TAG, &identity.to_string())
 }
 
 /// A person has one record: their own, or that of whom they were linked to.

@@ -267,7 +267,8 @@ fn load_failed<E: std::error::Error>(error: StoreError) -> AggregateError<E> {
         | StoreError::ReadHead(_)
         | StoreError::ReadEvents(_)
         | StoreError::ReadSnapshot(_)
-        | StoreError::ReadCommand(_) => AggregateError::DatabaseConnectionError(Box::new(error)),
+        | StoreError::ReadCommand(_)
+        | StoreError::ReadTag(_) => AggregateError::DatabaseConnectionError(Box::new(error)),
     }
 }
 

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::append::{self, Append, AppendError, AppendLane, Appended, TagKey};
+use crate::append::{self, Append, AppendError, AppendLane, Appended, Tag, TagKey};
 use crate::bucket::Bucket;
 use crate::feed::Notifier;
 use crate::pool::recognise_cluster;
@@ -93,6 +93,8 @@ pub enum StoreError {
     ReadSnapshot(#[source] sqlx::Error),
     #[error("could not look a command up")]
     ReadCommand(#[source] sqlx::Error),
+    #[error("could not find an event by its tag")]
+    ReadTag(#[source] sqlx::Error),
     #[error("the stream belongs to another tenant")]
     NotFound,
     #[error("event {event} could not be opened")]
@@ -173,6 +175,32 @@ impl Store {
         .fetch_optional(&self.streams.pool)
         .await
         .map_err(StoreError::ReadCommand)
+    }
+
+    /// The stream of the last event that has the tag and one of the types, in whatever account.
+    pub async fn tagged(
+        &self,
+        tag: &Tag,
+        types: &[&str],
+    ) -> Result<Option<(Uuid, StreamId)>, StoreError> {
+        let row = sqlx::query!(
+            "select e.tenant_id, e.aggregate_type, e.aggregate_id
+             from es.tags t join es.events e using (position)
+             where t.tag = $1 and e.event_type = any($2)
+             order by t.position desc limit 1",
+            self.tags.hash(tag).to_vec(),
+            types as _
+        )
+        .fetch_optional(&self.streams.pool)
+        .await
+        .map_err(StoreError::ReadTag)?;
+        Ok(row.map(|row| {
+            let stream = StreamId {
+                aggregate_type: row.aggregate_type,
+                aggregate_id: row.aggregate_id,
+            };
+            (row.tenant_id, stream)
+        }))
     }
 
     /// The token of a position in the domain log.

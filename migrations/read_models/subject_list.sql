@@ -24,6 +24,7 @@ create table subject (
 alter table subject add constraint subject_pkey primary key (subject_id);
 create index subject_by_account on subject (account_id, position);
 create index subject_open on subject (account_id, due_at) where due_at is not null;
+create index subject_by_identity on subject using gin (((record -> 'identities')::jsonb));
 create index subject_to_erase on subject (position) where erasure in ('requested', 'erased');
 alter table subject enable row level security;
 create policy subject_of_account on subject for select to proofline_reader

@@ -81,6 +81,14 @@ impl DataSubject {
         &self.consents
     }
 
+    /// Whether the shop's pages may name them. Nobody has to agree to that first; whoever objects, or opts out of having data
+    /// sold or shared, is not named.
+    pub fn may_be_shown(&self) -> bool {
+        let withdrawn =
+            |purpose| matches!(self.consents.get(&purpose), Some(Consent::Withdrawn { .. }));
+        !withdrawn(ConsentPurpose::Display) && !withdrawn(ConsentPurpose::Sharing)
+    }
+
     pub fn access(&self) -> Access {
         self.access
     }
@@ -121,18 +129,16 @@ impl DataSubject {
                     evidence,
                     at,
                 };
-                // Whoever agrees to something has a record from then on.
-                let registered = (!self.registered).then_some(DataSubjectEvent::Registered { at });
-                Ok(registered.into_iter().chain([granted]).collect())
+                Ok(self.recorded(granted))
+            }
+            DataSubjectCommand::WithdrawConsent { purpose, at } => {
+                if matches!(self.consents.get(&purpose), Some(Consent::Withdrawn { .. })) {
+                    return Ok(vec![]);
+                }
+                Ok(self.recorded(DataSubjectEvent::ConsentWithdrawn { purpose, at }))
             }
             _ if !self.registered => Err(DataSubjectError::NotRegistered),
             DataSubjectCommand::LinkIdentity { identity, at } => self.link(identity, at),
-            DataSubjectCommand::WithdrawConsent { purpose, at } => {
-                Ok(match self.agreed_to(purpose) {
-                    Some(_) => vec![DataSubjectEvent::ConsentWithdrawn { purpose, at }],
-                    None => vec![],
-                })
-            }
             DataSubjectCommand::RequestAccess { at } => self.request_access(at),
             DataSubjectCommand::FulfilAccess { expires_at, at } => {
                 self.fulfil_access(expires_at, at)
@@ -167,6 +173,13 @@ impl DataSubject {
                 }
             },
         }
+    }
+
+    /// Whoever says what they agree to has a record from then on.
+    fn recorded(&self, event: DataSubjectEvent) -> Vec<DataSubjectEvent> {
+        let registered = DataSubjectEvent::Registered { at: event.at() };
+        let registered = (!self.registered).then_some(registered);
+        registered.into_iter().chain([event]).collect()
     }
 
     fn link(

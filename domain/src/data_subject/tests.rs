@@ -198,7 +198,6 @@ fn a_record_is_opened_once_and_nothing_is_done_without_one() {
         .then_nothing();
     for command in [
         link(),
-        withdraw(),
         request_access(),
         request_erasure(),
         release(),
@@ -237,13 +236,39 @@ fn agreeing_again_to_the_same_text_says_nothing_new_and_to_another_does() {
 }
 
 #[test]
-fn only_what_was_agreed_to_can_be_withdrawn() {
+fn whoever_never_agreed_can_object_too_and_needs_no_record_for_it() {
+    Scenario::given([])
+        .when(withdraw())
+        .then([registered(), withdrawn()]);
     Scenario::given([registered()])
         .when(withdraw())
-        .then_nothing();
+        .then([withdrawn()]);
     Scenario::given([registered(), granted("1", None)])
         .when(withdraw())
         .then([withdrawn()]);
+    Scenario::given([registered(), withdrawn()])
+        .when(withdraw())
+        .then_nothing();
+}
+
+#[test]
+fn nobody_is_shown_who_objects_to_it_or_to_sharing() {
+    let shown = |events: &[DataSubjectEvent]| {
+        let mut subject = DataSubject::default();
+        for event in events {
+            subject.apply(event.clone());
+        }
+        subject.may_be_shown()
+    };
+    let of = |purpose| DataSubjectEvent::ConsentWithdrawn {
+        purpose,
+        at: noon(),
+    };
+    assert!(shown(&[registered()]));
+    assert!(shown(&[registered(), of(ConsentPurpose::Analytics)]));
+    assert!(!shown(&[registered(), of(ConsentPurpose::Sharing)]));
+    assert!(!shown(&[registered(), withdrawn()]));
+    assert!(shown(&[registered(), withdrawn(), granted("1", None)]));
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl fmt::Debug for TagKey {
 }
 
 impl TagHash {
-    pub(super) fn to_vec(self) -> Vec<u8> {
+    pub(crate) fn to_vec(self) -> Vec<u8> {
         self.0.to_vec()
     }
 

@@ -16,12 +16,14 @@ pub use self::projector::ProofFeed;
 pub use self::row::{Feed, FeedItem, FeedMessage};
 use crate::projection::Projection;
 use crate::read::{AsOf, ReadError, ReadTx};
+use crate::subject_list;
 
 const MODEL: Projection = Projection::ProofFeed;
 const MODELS: &[Projection] = &[
     Projection::SiteList,
     Projection::NotificationList,
     Projection::ProofFeed,
+    Projection::SubjectList,
 ];
 /// More than a page shows one after the other is of no use to it.
 const NOTIFICATIONS_MAX: i64 = 20;
@@ -42,6 +44,8 @@ struct Proof {
     kind: String,
     product: Option<String>,
     buyer: Option<Value>,
+    /// Whose envelope it is.
+    subject: Option<Uuid>,
     event_id: Uuid,
     occurred_at: DateTime<Utc>,
 }
@@ -66,11 +70,15 @@ pub(crate) async fn feed(
     tx.become_account(site.account_id).await.map_err(failed)?;
     let published = published(&mut tx, site.site_id).await?;
     let proofs = latest(&mut tx, &site, now).await?;
+    let buyers: Vec<Uuid> = proofs.iter().filter_map(|proof| proof.subject).collect();
+    let hidden = subject_list::not_to_be_shown(&mut tx, &buyers).await?;
     let position = tx.position();
     drop(tx); // the keys are elsewhere
     let mut items = Vec::with_capacity(proofs.len());
     for proof in proofs {
-        let buyer = open(vault, site.account_id, proof.event_id, proof.buyer).await?;
+        let is_hidden = proof.subject.is_some_and(|buyer| hidden.contains(&buyer));
+        let envelope = proof.buyer.filter(|_| !is_hidden);
+        let buyer = open(vault, site.account_id, proof.event_id, envelope).await?;
         items.push(item(
             &published,
             proof.kind,
@@ -125,7 +133,7 @@ async fn published(
 async fn latest(tx: &mut ReadTx, site: &Site, now: DateTime<Utc>) -> Result<Vec<Proof>, ReadError> {
     sqlx::query_as!(
         Proof,
-        "select kind, product, buyer, event_id, occurred_at from proof
+        "select kind, product, buyer, (buyer -> '$pii' ->> 'subject')::uuid as subject, event_id, occurred_at from proof
          where site_id = $1 and occurred_at >= $2 order by occurred_at desc, activity_id limit $3",
         site.site_id.as_uuid(),
         now - TimeDelta::hours(site.age_hours_max.into()),
@@ -136,7 +144,7 @@ async fn latest(tx: &mut ReadTx, site: &Site, now: DateTime<Utc>) -> Result<Vec<
     .map_err(failed)
 }
 
-/// Nobody where the buyer is not known or was erased. A buyer that does not open for good is reported and shown as
+/// Nobody where the buyer is not known, must not be shown, or was erased. A buyer that does not open for good is reported and shown as
 /// nobody: one damaged envelope must not take the shop's whole feed away.
 async fn open(
     vault: &Vault,

@@ -3,9 +3,13 @@
 mod projector;
 mod row;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use domain::SubjectId;
+use domain::data_subject::DataSubject;
 use sqlx::PgPool;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 pub use self::projector::SubjectList;
@@ -54,6 +58,30 @@ pub async fn list(
     .map_err(failed)?;
     let rows = rows.into_iter().map(SubjectRow::from).collect();
     Ok(tx.as_of(Page::of(rows, limit)))
+}
+
+/// Those of the account's people whom its shops' pages must not name, where they are among these: under every id that they
+/// are known by.
+pub(crate) async fn not_to_be_shown(
+    tx: &mut ReadTx,
+    among: &[Uuid],
+) -> Result<BTreeSet<Uuid>, ReadError> {
+    let names: Vec<String> = among.iter().map(Uuid::to_string).collect();
+    let found = sqlx::query!(
+        r#"select subject_id, record as "record!: Json<DataSubject>" from subject
+           where subject_id = any($1) or (record -> 'identities')::jsonb ?| $2"#,
+        among,
+        &names
+    )
+    .fetch_all(tx.connection())
+    .await
+    .map_err(failed)?;
+    let mut hidden = BTreeSet::new();
+    for row in found.iter().filter(|row| !row.record.may_be_shown()) {
+        hidden.insert(row.subject_id);
+        hidden.extend(row.record.identities().iter().map(|id| *id.as_uuid()));
+    }
+    Ok(hidden)
 }
 
 /// Whom to erase, in whatever account, up to `limit` after the row at position `after`: who asked and is not held, and who is

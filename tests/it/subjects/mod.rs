@@ -1,6 +1,7 @@
 //! What people ask for, as a compliance officer enters it, and what becomes of it.
 
 mod access;
+mod consents;
 mod erasure;
 mod requests;
 mod restored;
