@@ -62,7 +62,7 @@ pub struct Ports {
 }
 
 /// What to start. A URL that is given is used as it is, and its engine is not started.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// Everything that the engines keep lies below this folder; one platform at a time may use it.
     pub data_dir: PathBuf,

@@ -30,7 +30,7 @@ use crate::keys::KeysCommand;
 use crate::subject::SubjectCommand;
 
 /// Work on the log and its projections.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "replay", version)]
 pub struct Arguments {
     /// Postgres, as a role that may become the runtime roles; by default that of the platform that runs here.
@@ -43,7 +43,7 @@ pub struct Arguments {
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Show every projection: version, checkpoint, lag and state
     Status {

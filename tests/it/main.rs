@@ -33,6 +33,7 @@ mod projectors;
 mod providers;
 mod restored;
 mod seals;
+mod secrets;
 mod served;
 mod several_processes;
 mod snapshots;

@@ -29,7 +29,7 @@ pub use crate::report::{Check, Report};
 pub use crate::watch::{Watch, watch};
 
 /// Where everything is, and what may be expected of it.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct Verify {
     /// Postgres, as a role that sees everything.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]

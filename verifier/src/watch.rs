@@ -17,7 +17,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 const READ_AT_ONCE: i64 = 5_000;
 
 /// Where to look, and where to write down what was seen.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct Watch {
     /// Postgres, as a role that sees everything.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]

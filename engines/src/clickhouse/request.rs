@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::exception::{Exception, code};
 
 /// Everything but the statement's text and data.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Options {
     /// From the URL (or a form); the body is appended to it.
     pub(crate) query: Option<String>,

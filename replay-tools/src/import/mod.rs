@@ -41,7 +41,7 @@ const STREAMS_MAX: usize = 512;
 const ROOM_KIB: usize = 6 << 10;
 const LOAD_CONNECTIONS: u32 = 8;
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(crate) struct ImportArgs {
     /// What the source is.
     #[arg(long, value_enum)]
