@@ -37,7 +37,8 @@ struct Kept {
 }
 
 impl Calls {
-    /// `pool` is made by [`crate::connect_lane`].
+    /// `pool` is made by [`crate::connect_lane`], as a rule. One that others use too has one connection more than the lane has
+    /// calls.
     pub(crate) fn new(pool: PgPool) -> Self {
         Self {
             pool,

@@ -371,6 +371,31 @@ async fn an_old_backup_of_keys_and_the_copies_since_then_open_everybody_who_was_
     }
 }
 
+/// The connection that is kept for new keys may break between two of them.
+#[tokio::test]
+async fn who_comes_after_every_connection_broke_has_a_key_all_the_same() {
+    let world = World::new().await;
+    let (vault, event) = (world.vault(), Uuid::now_v7());
+    let mut keys = PgConnection::connect(&world.keys_url).await.unwrap();
+    for _ in 0..3 {
+        let subject = Uuid::now_v7();
+        let payload = sealed(&vault, event, subject).await;
+        let other = world.vault();
+        assert_eq!(
+            opened(&other, event, payload).await.unwrap(),
+            about(subject)
+        );
+        let broken: Vec<bool> = sqlx::query_scalar(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid()",
+        )
+        .fetch_all(&mut keys)
+        .await
+        .unwrap();
+        assert!(!broken.is_empty());
+    }
+}
+
 /// A signing key that was replaced since the backup is gone with what wrapped it, and keeps nobody from being erased.
 #[tokio::test]
 async fn an_old_signing_key_that_comes_back_wrapped_by_nothing_holds_no_erasure_up() {

@@ -7,7 +7,15 @@ use std::path::{Path, PathBuf};
 const TELLING: &[&str] = &["Zeroizing<", "PgConnectOptions"];
 /// Names of fields that hold secrets, or addresses that passwords may stand in, as far as they are plain text or bytes.
 const SECRET: &[&str] = &[
-    "secret", "password", "pepper", "private_key", "credential", "api_key", "seed", "url", "token",
+    "secret",
+    "password",
+    "pepper",
+    "private_key",
+    "credential",
+    "api_key",
+    "seed",
+    "url",
+    "token",
 ];
 const PLAIN: &[&str] = &["String", "Vec<u8>", "[u8", "Url", "Box<str>"];
 /// Not secret, though their names say so: type and field.
@@ -40,12 +48,20 @@ fn a_telling_type_is_told_from_a_quiet_one() {
     let source = "#[derive(Clone, Debug)]\npub struct A {\n    /// Its url.\n    pub database_url: Option<String>,\n    port: u16,\n}\n\n\
                   #[derive(Clone)]\nstruct B(Zeroizing<[u8; 32]>);\n\n#[derive(\n    Clone,\n    Debug,\n)]\n#[serde(x)]\nstruct C(Zeroizing<String>);\n";
     let told: Vec<(&str, &str)> = derived(source)
-        .flat_map(|shown| shown.fields.into_iter().map(move |field| (shown.name, field)))
+        .flat_map(|shown| {
+            shown
+                .fields
+                .into_iter()
+                .map(move |field| (shown.name, field))
+        })
         .filter(|(name, field)| tells(name, field))
         .collect();
     assert_eq!(
         told,
-        [("A", "database_url: Option<String>"), ("C", "Zeroizing<String>")]
+        [
+            ("A", "database_url: Option<String>"),
+            ("C", "Zeroizing<String>")
+        ]
     );
 }
 
@@ -85,7 +101,13 @@ fn derived(source: &str) -> impl Iterator<Item = Shown<'_>> {
         let body = &rest[rest.find(head)? + head.len()..];
         let fields = match head.strip_suffix(';') {
             Some(tuple) => vec![tuple.split_once('(')?.1.trim_end_matches(')')],
-            None => body.lines().skip(1).map(str::trim).take_while(|line| *line != "}").map(field).collect(),
+            None => body
+                .lines()
+                .skip(1)
+                .map(str::trim)
+                .take_while(|line| *line != "}")
+                .map(field)
+                .collect(),
         };
         is_shown.then_some(Shown { name, fields })
     })
@@ -101,7 +123,11 @@ fn field(line: &str) -> &str {
         Some(rest) => rest.split_once(' ').map_or(rest, |(_, field)| field),
         None => line,
     };
-    if line.starts_with("//") { "" } else { line.trim_end_matches(',') }
+    if line.starts_with("//") {
+        ""
+    } else {
+        line.trim_end_matches(',')
+    }
 }
 
 /// Every file of ours that is not a test's.

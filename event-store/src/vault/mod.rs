@@ -164,8 +164,9 @@ type Cached = moka::sync::Cache<(Uuid, Uuid), Option<Arc<SubjectKey>>>;
 type Keys = HashMap<Uuid, Option<Arc<SubjectKey>>>;
 
 impl Vault {
-    /// `keys` is a pool on the key database, as role `proofline_vault`. Within a runtime: new keys have a task of their own, and
-    /// so has looking for subjects that others erased.
+    /// `keys` is a pool on the key database, as role `proofline_vault`, of two connections at least: one is kept for new keys, as
+    /// long as there are some. Within a runtime: new keys have a task of their own, and so has looking for subjects that others
+    /// erased.
     pub fn new(keys: PgPool, provider: Arc<dyn KeyProvider>, copies: KeyCopies) -> Self {
         let cached = moka::sync::Cache::builder()
             .max_capacity(CACHED_KEYS_MAX)

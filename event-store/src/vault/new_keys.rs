@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::KeyBucket;
+use crate::calls::{Calls, Failure, failure};
 use crate::lane::{Access, Flush, Lane, Limits};
 
 /// A key that was just made, wrapped.
@@ -19,7 +20,7 @@ pub(super) struct NewKey {
 }
 
 pub(super) struct StoreKeys {
-    keys: PgPool,
+    calls: Calls,
     /// Those of the provider's keys that the key database was told of.
     known: Mutex<HashSet<String>>,
 }
@@ -31,10 +32,12 @@ pub(super) fn start(keys: PgPool) -> Lane<StoreKeys> {
         parties_min: 4,
         items_max: 256,
         weight_max: 256,
-        calls_max: 2,
+        // While one is under way the next gathers: many keys in few calls cost the database, and what is appended
+        // meanwhile, less than few keys in many.
+        calls_max: 1,
     };
     let store = StoreKeys {
-        keys,
+        calls: Calls::new(keys),
         known: Mutex::default(),
     };
     Lane::start("subject_keys", store, limits)
@@ -62,7 +65,12 @@ impl Flush for StoreKeys {
         let asked: Vec<Uuid> = items.iter().map(|item| item.subject).collect();
         // In one order in every process, so that two never wait for each other.
         items.sort_by_key(|item| item.subject);
-        match self.store(&items).await {
+        let stored = match self.store(&items).await {
+            // Whether it was done or not: doing it again is no other thing, and says of what was done that it is there.
+            Err(error) if matches!(failure(&error), Failure::Lost) => self.store(&items).await,
+            stored => stored,
+        };
+        match stored {
             Ok(stored) => asked
                 .iter()
                 .map(|subject| Ok(stored.contains(subject)))
@@ -88,7 +96,7 @@ impl StoreKeys {
         self.announce(&provider_keys).await?;
         // The share lock keeps a key from being renewed between the look and the commit: nothing is left under a key that
         // is destroyed. Everybody locks in the order of ids.
-        let stored = sqlx::query_scalar!(
+        let insert = sqlx::query_scalar!(
             "with k as materialized (
                select id from keys.provider_key where id = any($4) and retired_at is null order by id for share
              )
@@ -103,10 +111,9 @@ impl StoreKeys {
             &buckets,
             &provider_keys as _,
             &wrapped as _
-        )
-        .fetch_all(&self.keys)
-        .await?;
-        Ok(stored.into_iter().collect())
+        );
+        let stored = self.calls.run(async |keys| insert.fetch_all(keys).await);
+        Ok(stored.await?.into_iter().collect())
     }
 
     /// Tells the key database which of the provider's keys are in use.
@@ -120,13 +127,14 @@ impl StoreKeys {
         if new.is_empty() {
             return Ok(());
         }
-        sqlx::query!(
+        let insert = sqlx::query!(
             "insert into keys.provider_key (id) select distinct id from unnest($1::text[]) id order by id
              on conflict do nothing",
             &new
-        )
-        .execute(&self.keys)
-        .await?;
+        );
+        self.calls
+            .run(async |keys| insert.execute(keys).await)
+            .await?;
         known().extend(new);
         Ok(())
     }
