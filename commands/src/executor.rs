@@ -295,16 +295,15 @@ impl Executor {
             .loaded)
     }
 
-    /// Whose stream, of the tenant's, the last event is in that has the tag and one of the types.
+    /// In which of the tenant's aggregates the last event is that has the tag and one of the types.
     pub(crate) async fn tagged(
         &self,
         tenant: Uuid,
         tag: &Tag,
         types: &[&str],
     ) -> Result<Option<Uuid>, CommandError> {
-        let found = self.store.tagged(tag, types).await?;
-        let own = found.filter(|(owner, _)| *owner == tenant);
-        Ok(own.and_then(|(_, stream)| stream.aggregate_id.parse().ok()))
+        let found = self.store.tagged(tenant, tag, types).await?;
+        Ok(found.and_then(|stream| stream.aggregate_id.parse().ok()))
     }
 
     /// The aggregate as it stands now, read from the store.

@@ -53,9 +53,8 @@ impl Subjects {
 
     /// Opens the record of a person, and answers under which id it is kept: that of whom they were linked to, or their own.
     pub async fn register(&self, call: &Call, person: &Person) -> Result<Committed, CommandError> {
-        let subject = self.find_record(call.account, person).await?;
         let command = DataSubjectCommand::Register { at: call.at };
-        self.claim(call, subject, command, record_of(subject)).await
+        self.in_record(call, person, |_| command.clone()).await
     }
 
     /// Notes that a person is known by something else too. Whoever has a record of their own, or is linked to another
@@ -88,15 +87,17 @@ impl Subjects {
         person: &Person,
         consent: NewConsent,
     ) -> Result<Committed, CommandError> {
-        let subject = self.find_record(call.account, person).await?;
-        let command = DataSubjectCommand::GrantConsent {
-            purpose: consent.purpose,
-            text_version: consent.text_version,
-            text: consent.text,
-            evidence: consent.evidence.map(|value| Pii::new(subject, value)),
-            at: call.at,
+        let grant = |subject| {
+            let consent = consent.clone();
+            DataSubjectCommand::GrantConsent {
+                purpose: consent.purpose,
+                text_version: consent.text_version,
+                text: consent.text,
+                evidence: consent.evidence.map(|value| Pii::new(subject, value)),
+                at: call.at,
+            }
         };
-        self.claim(call, subject, command, record_of(subject)).await
+        self.in_record(call, person, grant).await
     }
 
     /// Keeps that a person does not agree, or no longer, in their record, which is opened where there is none.
@@ -106,10 +107,9 @@ impl Subjects {
         person: &Person,
         purpose: ConsentPurpose,
     ) -> Result<Committed, CommandError> {
-        let subject = self.find_record(call.account, person).await?;
         let at = call.at;
         let command = DataSubjectCommand::WithdrawConsent { purpose, at };
-        self.claim(call, subject, command, record_of(subject)).await
+        self.in_record(call, person, |_| command.clone()).await
     }
 
     pub async fn request_access(
@@ -217,6 +217,26 @@ impl Subjects {
         self.executor
             .load_current(account.into(), subject.into())
             .await
+    }
+
+    /// Runs a command in a person's record, which is opened where there is none; also where they are linked to another's just
+    /// then.
+    async fn in_record(
+        &self,
+        call: &Call,
+        person: &Person,
+        command: impl Fn(SubjectId) -> DataSubjectCommand,
+    ) -> Result<Committed, CommandError> {
+        let subject = self.find_record(call.account, person).await?;
+        let claimed = self.claim(call, subject, command(subject), record_of(subject));
+        match claimed.await {
+            Err(CommandError::Taken) => {
+                let subject = self.find_record(call.account, person).await?;
+                let command = command(subject);
+                self.claim(call, subject, command, record_of(subject)).await
+            }
+            claimed => claimed,
+        }
     }
 
     /// Under which id a person's record is kept, or would be.

@@ -177,30 +177,23 @@ impl Store {
         .map_err(StoreError::ReadCommand)
     }
 
-    /// The stream of the last event that has the tag and one of the types, in whatever account.
+    /// The stream of the tenant's last event that has the tag and one of the types.
     pub async fn tagged(
         &self,
+        tenant: Uuid,
         tag: &Tag,
         types: &[&str],
-    ) -> Result<Option<(Uuid, StreamId)>, StoreError> {
-        let row = sqlx::query!(
-            "select e.tenant_id, e.aggregate_type, e.aggregate_id
-             from es.tags t join es.events e using (position)
-             where t.tag = $1 and e.event_type = any($2)
-             order by t.position desc limit 1",
+    ) -> Result<Option<StreamId>, StoreError> {
+        sqlx::query_as!(
+            StreamId,
+            r#"select aggregate_type as "aggregate_type!", aggregate_id as "aggregate_id!" from es.tagged($1, $2, $3)"#,
+            tenant,
             self.tags.hash(tag).to_vec(),
             types as _
         )
         .fetch_optional(&self.streams.pool)
         .await
-        .map_err(StoreError::ReadTag)?;
-        Ok(row.map(|row| {
-            let stream = StreamId {
-                aggregate_type: row.aggregate_type,
-                aggregate_id: row.aggregate_id,
-            };
-            (row.tenant_id, stream)
-        }))
+        .map_err(StoreError::ReadTag)
     }
 
     /// The token of a position in the domain log.

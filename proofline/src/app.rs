@@ -208,8 +208,7 @@ async fn exports(
         log: EventLog::open(projector).await?,
         accesses: AccessLog::new(connect(url, Role::Compliance, EXPORT_CONNECTIONS)?),
     };
-    let links = secrets.exports.clone();
-    Ok(ExportState { exports, links })
+    Ok(ExportState::new(exports, secrets.exports.clone()))
 }
 
 async fn open_projections(connections: &Connections, vault: Vault) -> Result<Projections> {

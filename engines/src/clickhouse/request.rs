@@ -183,9 +183,9 @@ mod tests {
 
     #[test]
     fn what_can_not_be_a_setting_is_refused() {
-        assert_eq!(options("a'b=1").unwrap_err().code, code::UNKNOWN_SETTING);
+        assert_eq!(options("a'b=1").err().unwrap().code, code::UNKNOWN_SETTING);
         assert_eq!(
-            options("session_id=x").unwrap_err().code,
+            options("session_id=x").err().unwrap().code,
             code::NOT_IMPLEMENTED
         );
     }

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{KeyBucket, PLATFORM, Vault, VaultError};
+use super::{KeyBucket, Vault, VaultError};
 use crate::PlacePath;
 use crate::place::{Place, PlaceError};
 
@@ -211,16 +211,6 @@ impl Vault {
             }
             taken += self.take(usable, &gone, &stored.path).await?;
         }
-        // Nothing outside tells of the platform's own keys that they were erased: they went with what wrapped them.
-        sqlx::query!(
-            "update keys.subject set wrapped_key = null, erased_at = clock_timestamp()
-             where tenant_id = $1 and wrapped_key is not null and provider_key_id = any($2)",
-            PLATFORM,
-            &gone
-        )
-        .execute(&self.keys)
-        .await
-        .map_err(VaultError::EraseKeys)?;
         let lost = sqlx::query_scalar!(
             r#"select count(*) as "lost!" from keys.subject where wrapped_key is not null and provider_key_id = any($1)"#,
             &gone

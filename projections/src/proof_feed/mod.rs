@@ -19,7 +19,8 @@ use crate::read::{AsOf, ReadError, ReadTx};
 use crate::subject_list;
 
 const MODEL: Projection = Projection::ProofFeed;
-const MODELS: &[Projection] = &[
+/// Of which a feed is made.
+pub const MODELS: &[Projection] = &[
     Projection::SiteList,
     Projection::NotificationList,
     Projection::ProofFeed,
@@ -44,8 +45,6 @@ struct Proof {
     kind: String,
     product: Option<String>,
     buyer: Option<Value>,
-    /// Whose envelope it is.
-    subject: Option<Uuid>,
     event_id: Uuid,
     occurred_at: DateTime<Utc>,
 }
@@ -54,6 +53,14 @@ struct Proof {
 #[derive(Deserialize)]
 struct Opened {
     buyer: Option<Pii<Buyer>>,
+}
+
+impl Proof {
+    /// Whose envelope it is, as far as it is one; no other opens.
+    fn buyer_id(&self) -> Option<Uuid> {
+        let subject = self.buyer.as_ref()?.pointer("/$pii/subject")?;
+        subject.as_str()?.parse().ok()
+    }
 }
 
 /// The feed of the site that has the embed key. `None` where none has.
@@ -70,13 +77,13 @@ pub(crate) async fn feed(
     tx.become_account(site.account_id).await.map_err(failed)?;
     let published = published(&mut tx, site.site_id).await?;
     let proofs = latest(&mut tx, &site, now).await?;
-    let buyers: Vec<Uuid> = proofs.iter().filter_map(|proof| proof.subject).collect();
-    let hidden = subject_list::not_to_be_shown(&mut tx, &buyers).await?;
+    let buyers: Vec<Uuid> = proofs.iter().filter_map(Proof::buyer_id).collect();
+    let hidden = subject_list::not_to_be_shown(&mut tx, site.account_id, &buyers).await?;
     let position = tx.position();
     drop(tx); // the keys are elsewhere
     let mut items = Vec::with_capacity(proofs.len());
     for proof in proofs {
-        let is_hidden = proof.subject.is_some_and(|buyer| hidden.contains(&buyer));
+        let is_hidden = proof.buyer_id().is_some_and(|id| hidden.contains(&id));
         let envelope = proof.buyer.filter(|_| !is_hidden);
         let buyer = open(vault, site.account_id, proof.event_id, envelope).await?;
         items.push(item(
@@ -133,7 +140,7 @@ async fn published(
 async fn latest(tx: &mut ReadTx, site: &Site, now: DateTime<Utc>) -> Result<Vec<Proof>, ReadError> {
     sqlx::query_as!(
         Proof,
-        "select kind, product, buyer, (buyer -> '$pii' ->> 'subject')::uuid as subject, event_id, occurred_at from proof
+        "select kind, product, buyer, event_id, occurred_at from proof
          where site_id = $1 and occurred_at >= $2 order by occurred_at desc, activity_id limit $3",
         site.site_id.as_uuid(),
         now - TimeDelta::hours(site.age_hours_max.into()),

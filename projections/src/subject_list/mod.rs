@@ -6,8 +6,8 @@ mod row;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use domain::SubjectId;
 use domain::data_subject::DataSubject;
+use domain::{AccountId, SubjectId};
 use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -64,14 +64,13 @@ pub async fn list(
 /// are known by.
 pub(crate) async fn not_to_be_shown(
     tx: &mut ReadTx,
+    account: AccountId,
     among: &[Uuid],
 ) -> Result<BTreeSet<Uuid>, ReadError> {
-    let names: Vec<String> = among.iter().map(Uuid::to_string).collect();
     let found = sqlx::query!(
-        r#"select subject_id, record as "record!: Json<DataSubject>" from subject
-           where subject_id = any($1) or (record -> 'identities')::jsonb ?| $2"#,
-        among,
-        &names
+        r#"select subject_id as "subject_id!", record as "record!: Json<DataSubject>" from subject_known_as($1, $2)"#,
+        account.as_uuid(),
+        among
     )
     .fetch_all(tx.connection())
     .await

@@ -12,6 +12,9 @@ use super::list_accesses::accesses;
 use super::{Access, Entry};
 use crate::state::ReadState;
 
+/// Of a list by itself, in fields: it may look through many events for none.
+const LIST_COST: usize = 500;
+
 /// What an officer can ask for.
 pub(crate) struct AuditQueries;
 
@@ -19,7 +22,7 @@ pub(crate) struct AuditQueries;
 impl AuditQueries {
     /// What happened in the account, newest first. A page may hold few entries, or none, and still have a next one: a field
     /// looks through so many events for those that are wanted, and the next goes on from there.
-    #[graphql(complexity = "usize::from(first) * child_complexity")]
+    #[graphql(complexity = "LIST_COST + usize::from(first) * child_complexity")]
     async fn audit(
         &self,
         context: &Context<'_>,
@@ -39,7 +42,7 @@ impl AuditQueries {
     }
 
     /// Who opened personal data of the account, newest first.
-    #[graphql(complexity = "usize::from(first) * child_complexity")]
+    #[graphql(complexity = "LIST_COST + usize::from(first) * child_complexity")]
     async fn audit_accesses(
         &self,
         context: &Context<'_>,

@@ -6,7 +6,7 @@ mod graph;
 mod list;
 mod list_accesses;
 
-use async_graphql::SimpleObject;
+use async_graphql::{ComplexObject, ID, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::ChangedFact;
 use projections::Token;
@@ -81,8 +81,9 @@ struct Change {
 /// That somebody opened personal data.
 #[derive(Debug, Serialize, ToSchema, SimpleObject)]
 #[schema(as = AuditAccess)]
-#[graphql(name = "AuditAccess")]
+#[graphql(name = "AuditAccess", complex)]
 struct Access {
+    #[graphql(skip)]
     id: i64,
     accessed_at: DateTime<Utc>,
     #[schema(example = "api_key:019a0c5e-7b1e-7cc1-9d8a-0b4c8d1f2a10")]
@@ -95,6 +96,14 @@ struct Access {
     /// How much of it, and by which request; never what was seen.
     #[schema(value_type = Object, example = json!({ "events": 12 }))]
     what: Value,
+}
+
+#[ComplexObject]
+impl Access {
+    /// Larger than whole numbers are in GraphQL.
+    async fn id(&self) -> ID {
+        self.id.into()
+    }
 }
 
 impl Entry {

@@ -7,7 +7,7 @@ use platform::json::ApiPath;
 use platform::problem::{Problem, ProblemKind};
 use platform::rate_limit::ClientAddr;
 use platform::request::IfNoneMatch;
-use projections::Projection;
+use projections::proof_feed::MODELS;
 
 use super::served::ServedFeed;
 use crate::answer::Answer;
@@ -15,12 +15,6 @@ use crate::documentation::{FeedProblems, IfNoneMatchHeader};
 use crate::failure::Failure;
 use crate::min_position::MinPosition;
 use crate::state::ReadState;
-
-const MODELS: &[Projection] = &[
-    Projection::SiteList,
-    Projection::NotificationList,
-    Projection::ProofFeed,
-];
 
 /// Read what a shop's pages show: the published notifications, filled in with what happened last. Of people, first names
 /// and cities only.

@@ -1,4 +1,4 @@
-use async_graphql::{Request, Response as Answered, Value as GraphValue, Variables};
+use async_graphql::{Request, Response as Answered, ServerError, Value as GraphValue, Variables};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::GRAPH;
+use super::{GRAPH, size};
 use crate::documentation::AskProblems;
 use crate::failure::Failure;
 use crate::min_position::MinPosition;
@@ -49,9 +49,9 @@ pub(crate) struct Question {
     params(MinPosition),
     request_body = Question,
     responses(
-        (status = OK, description = "`data` and `errors` of a GraphQL response. For whoever accepts \
-            `application/graphql-response+json` it is of that type, and a 400 where the document can't be carried out.",
-            body = Value),
+        (status = OK, description = "`data` and `errors` of a GraphQL response; where there are errors, no data. For whoever \
+            accepts `application/graphql-response+json` it is of that type, and a 400 where the document can't be carried out.",
+            content((Value = "application/json"), (Value = "application/graphql-response+json"))),
         AskProblems
     ),
     security(("api_key" = []))
@@ -66,7 +66,14 @@ pub(crate) async fn ask_graph(
     min.reached(&app, &[]).await?;
     // Known before anything is read, so that it never claims more than was seen.
     let position = app.reads.position().await?;
-    let answered = GRAPH.execute(question.asked(app, officer)).await;
+    let mut answered = match question.asked(app, officer) {
+        Ok(request) => GRAPH.execute(request).await,
+        Err(refused) => Answered::from_errors(vec![refused]),
+    };
+    if !answered.errors.is_empty() {
+        // No field of the schema may be missing.
+        answered.data = GraphValue::Null;
+    }
     let (content_type, refused) = match accepts_graphql_response(&headers) {
         true => (GRAPHQL_RESPONSE, StatusCode::BAD_REQUEST),
         false => (JSON, StatusCode::OK),
@@ -85,21 +92,22 @@ pub(crate) async fn ask_graph(
 }
 
 impl Question {
-    fn asked(self, app: ReadState, officer: Officer) -> Request {
+    fn asked(self, app: ReadState, officer: Officer) -> Result<Request, ServerError> {
         let variables = self.variables.map(Value::Object).unwrap_or_default();
         let mut request = Request::new(self.query)
             .variables(Variables::from_json(variables))
             .data(app)
             .data(officer);
         request.operation_name = self.operation_name;
-        request
+        size::check(request.parsed_query()?)?;
+        Ok(request)
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Answered,
-    /// At least one field could not be read.
+    /// At least one field could not be read, so that nothing is told.
     Failed,
     /// Nothing of the document was carried out.
     Refused,
@@ -107,7 +115,7 @@ enum Outcome {
 
 impl Outcome {
     fn of(answered: &Answered) -> Self {
-        let before_any_field = |error: &async_graphql::ServerError| error.path.is_empty();
+        let before_any_field = |error: &ServerError| error.path.is_empty();
         match (&answered.data, &answered.errors[..]) {
             (_, []) => Self::Answered,
             (GraphValue::Null, errors) if errors.iter().all(before_any_field) => Self::Refused,

@@ -5,6 +5,7 @@
 //! fails with the problem that its route would answer, as `extensions.problem` of its error.
 
 mod ask;
+mod size;
 
 use std::sync::LazyLock;
 

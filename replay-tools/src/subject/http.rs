@@ -1,5 +1,7 @@
 //! Exports over HTTP: fetched by whoever was given the link.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -8,6 +10,7 @@ use platform::clock;
 use platform::json::{ApiPath, ApiQuery};
 use platform::problem::{Problem, ProblemKind};
 use platform::problem_responses;
+use platform::rate_limit::{Quota, RateLimit};
 use platform::request::RequestContext;
 use platform::signed::Signer;
 use serde::Deserialize;
@@ -19,12 +22,27 @@ use utoipa_axum::routes;
 use super::export::{Asker, ExportError, Exports};
 use super::page::page;
 
+/// Each opens everything that is held, and is noted.
+const FETCHES_PER_PERSON: Quota = Quota::new(1, 10);
+
 /// What the handler needs. Cheap to clone.
 #[derive(Clone)]
 pub struct ExportState {
-    pub exports: Exports,
-    /// That by which links are signed when they are handed out.
-    pub links: Signer,
+    exports: Exports,
+    links: Signer,
+    fetches: Arc<RateLimit>,
+}
+
+impl ExportState {
+    /// `links` is that by which links are signed when they are handed out.
+    pub fn new(exports: Exports, links: Signer) -> Self {
+        let fetches = Arc::new(RateLimit::new("subject-exports", FETCHES_PER_PERSON));
+        Self {
+            exports,
+            links,
+            fetches,
+        }
+    }
 }
 
 /// The route with its documentation.
@@ -35,7 +53,7 @@ pub fn router(state: ExportState) -> OpenApiRouter {
 }
 
 problem_responses! {
-    FetchProblems: InvalidParameter NotFound TokenExpired Internal Unavailable RequestTimeout;
+    FetchProblems: InvalidParameter NotFound TokenExpired RateLimited Internal Unavailable RequestTimeout;
 }
 
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
@@ -65,7 +83,11 @@ struct FormatQuery {
         (
             status = OK,
             description = "Everything that is held, with where it is from.",
-            content((String = "text/html"), (serde_json::Value = "application/json"))
+            content((String = "text/html"), (serde_json::Value = "application/json")),
+            headers(
+                ("RateLimit-Policy" = String, description = "How often one person's data may be fetched."),
+                ("RateLimit" = String, description = "How much of it is left.")
+            )
         ),
         FetchProblems
     )
@@ -82,6 +104,7 @@ async fn fetch_export(
     if link.expires_at <= clock::now() {
         return Err(ProblemKind::TokenExpired.into());
     }
+    let fetched = app.fetches.check(link.subject_id)?;
     let asker = Asker {
         actor: "link".to_owned(),
         request: json!(request.correlation_id),
@@ -110,7 +133,7 @@ async fn fetch_export(
         ),
     ];
     let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
-    Ok((headers, body).into_response())
+    Ok((fetched, headers, body).into_response())
 }
 
 /// Of somebody who was erased, nothing is there, nor under a link that a later one has replaced.

@@ -130,6 +130,11 @@ async fn a_field_that_fails_has_the_problem_of_its_route() {
             .collect();
         assert_eq!(named, parameters, "{field}");
     }
+    // One that fails takes the others with it: none of the schema's fields may be missing.
+    let query = "{ audit(filter: { actor: \"\" }) { position } auditAccesses { position } }";
+    let failed = officer.ask(json!({ "query": query })).await.is(200);
+    assert_eq!(failed.body["data"], Value::Null);
+    assert_eq!(failed.body["errors"].as_array().unwrap().len(), 1);
     for first in [0, 101] {
         let query = format!("{{ audit(first: {first}) {{ position }} }}");
         let failed = officer.ask(json!({ "query": query })).await.is(200);
@@ -145,12 +150,25 @@ async fn a_document_that_can_not_be_carried_out_reads_nothing() {
     let aliases: String = (0..60)
         .map(|n| format!("a{n}: audit(first: 100) {{ nodes {{ actor }} }}\n"))
         .collect();
+    let lists: String = (0..20)
+        .map(|n| format!("a{n}: audit(first: 1, filter: {{ text: \"zz\" }}) {{ position }}\n"))
+        .collect();
+    let fragments: String = (0..30)
+        .map(|n| {
+            format!(
+                "fragment F{n} on Query {{ ...F{0} ...F{0} ...F{0} }} ",
+                n + 1
+            )
+        })
+        .collect();
     for query in [
         "{ audit { nodes { actor } ".to_owned(),
         "{ orders { total } }".to_owned(),
         "mutation { forget }".to_owned(),
         "{ audit(filter: { shop: 1 }) { position } }".to_owned(),
         format!("{{ {aliases} }}"),
+        format!("{{ {lists} }}"),
+        format!("{{ ...F0 }} {fragments} fragment F30 on Query {{ __typename }}"),
         format!(
             "{{ __schema {{ types {} name {} }} }}",
             "{ fields { type ".repeat(8),

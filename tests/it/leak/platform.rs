@@ -225,8 +225,11 @@ impl Platform {
         let question =
             "{ audit(first: 100) { nodes { sentence actor changes { name before after } } }
                           auditAccesses { nodes { actor purpose what } } }";
-        let asked = self.officer("/v1/graphql", json!({ "query": question }));
-        told.push_str(&asked.await["data"].to_string());
+        let asked = self
+            .officer("/v1/graphql", json!({ "query": question }))
+            .await;
+        assert!(asked["data"]["audit"]["nodes"][0].is_object(), "{asked}");
+        told.push_str(&asked.to_string());
         let mut cursor = String::new();
         loop {
             let path = format!("/v1/audit?limit=100{cursor}");

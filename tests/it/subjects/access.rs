@@ -109,4 +109,14 @@ async fn what_is_held_about_a_person_is_handed_out_by_a_link_and_noted() {
     fetch(url).await.problem(404, "not-found");
     let late = office.enter(&asked, json!({})).await;
     assert_eq!(late.problem(409, "conflict").body["code"], "subject_erased");
+
+    // Each fetch opens everything, so there are only so many.
+    let mut fetched = fetch(url).await;
+    for _ in 0..50 {
+        if fetched.status == 429 {
+            break;
+        }
+        fetched = fetch(url).await;
+    }
+    fetched.problem(429, "rate-limited");
 }

@@ -76,7 +76,96 @@ async fn what_somebody_says_to_one_account_is_nothing_to_another() {
         .it
         .request(Method::POST, "/v1/consents/withdraw")
         .json(&body);
-    answered(noted.bearer_auth(other)).await.is(200);
+    let noted = answered(noted.bearer_auth(other)).await.is(200);
+    // As if the other account's person were known by the same id.
+    let anna = office.record_of("Anna").await;
+    let anna = anna.rsplit_once('/').unwrap().1;
+    let position = noted.body["position"].as_str().unwrap();
+    let feed = format!(
+        "/embed/v1/{}/feed?min_position={position}",
+        office.shop.embed_key
+    );
+    answered(office.it.request(Method::GET, &feed))
+        .await
+        .is(200);
+    let planted = sqlx::query(
+        "update rm_subject_list_v1.subject
+         set record = jsonb_set(record::jsonb, '{identities}', to_jsonb(array[$1]))::json
+         where subject_id = $2",
+    )
+    .bind(anna)
+    .bind(
+        noted.body["id"]
+            .as_str()
+            .unwrap()
+            .parse::<uuid::Uuid>()
+            .unwrap(),
+    )
+    .execute(&mut office.it.world.owner().await)
+    .await
+    .unwrap();
+    assert_eq!(planted.rows_affected(), 1);
     office.order("Bob", 2).await;
     office.pages_show(vec![ANNA, BOB]).await;
+}
+
+#[tokio::test]
+async fn a_read_that_names_the_position_of_an_objection_sees_it() {
+    let office = Office::open().await;
+    let _projecting = office.projecting();
+    office.order("Anna", 1).await;
+    office.pages_show(vec![ANNA]).await;
+    for _ in 0..5 {
+        let body = json!({ "person": email("anna"), "purpose": "display" });
+        let noted = office.it.post("/v1/consents/withdraw", body).await.is(200);
+        let position = noted.body["position"].as_str().unwrap();
+        let feed = format!(
+            "/embed/v1/{}/feed?min_position={position}",
+            office.shop.embed_key
+        );
+        let feed = answered(office.it.request(Method::GET, &feed))
+            .await
+            .is(200);
+        assert_eq!(feed.body["items"][0]["message"], SOMEONE);
+        office.agree(email("anna"), "display").await;
+        office.pages_show(vec![ANNA]).await;
+    }
+}
+
+#[tokio::test]
+async fn who_objects_is_found_without_a_look_at_everybody() {
+    let office = Office::open().await;
+    let account = office.it.account;
+    let mut owner = office.it.world.owner().await;
+    let filled = "insert into rm_subject_list_v1.subject
+                    (subject_id, account_id, record, erasure, held, version, position, registered_at, updated_at)
+                  select gen_random_uuid(), $1, json_build_object('identities', json_build_array(gen_random_uuid())),
+                         'none', false, 1, n, now(), now()
+                  from generate_series(1, 20000) n";
+    sqlx::query(filled)
+        .bind(account)
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    sqlx::raw_sql("analyze rm_subject_list_v1.subject")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let plan: Vec<String> = sqlx::query_scalar(
+        "explain select * from rm_subject_list_v1.subject
+         where account_id = $1 and (subject_id = any ($2) or (record -> 'identities')::jsonb ?| $2::text[])",
+    )
+    .bind(account)
+    .bind(vec![uuid::Uuid::now_v7()])
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert!(
+        plan.iter().any(|line| line.contains("subject_by_identity")),
+        "{plan:#?}"
+    );
+    assert!(
+        plan.iter().any(|line| line.contains("subject_pkey")),
+        "{plan:#?}"
+    );
 }

@@ -71,7 +71,8 @@ pub(crate) async fn grant_consent(
     ))
 }
 
-/// Note that a person no longer agrees.
+/// Note that a person does not agree, or no longer; nobody has to have agreed before. Whoever withdraws `display` or `sharing`
+/// is not named on the shop's pages from then on.
 #[utoipa::path(
     post,
     path = "/v1/consents/withdraw",

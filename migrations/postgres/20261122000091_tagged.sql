@@ -1,0 +1,12 @@
+-- The stream of the tenant's last event that has a tag and one of the types: whose record a person was linked to.
+create function es.tagged(tenant uuid, wanted bytea, wanted_types text[])
+returns table (aggregate_type text, aggregate_id text)
+language sql stable security definer set search_path = pg_catalog, es, pg_temp as $$
+  select e.aggregate_type, e.aggregate_id
+  from es.tags t join es.events e on e.position = t.position
+  where t.tag = wanted and e.event_type = any (wanted_types) and e.tenant_id = tenant
+  order by t.position desc limit 1
+$$;
+alter function es.tagged owner to es_owner;
+revoke execute on function es.tagged from public;
+grant execute on function es.tagged to proofline_writer;
