@@ -26,7 +26,7 @@ bench-peers: bench-binary ## Run it beside other event stores, which are install
 	@exec target/release/bench --markdown docs/benchmarks.md --plots docs/img $(ARGS) peers
 
 test: setup ## Run all tests on engines of their own
-	@scripts/kms
+	@scripts/aws
 	cargo build --workspace --bins
 	@scripts/test target/debug/engines run -- cargo test --workspace --no-fail-fast
 

@@ -38,7 +38,7 @@ pub use intent::Intent;
 pub use lease::{Lease, Leases, Share, Worker, WorkerError};
 pub use object_store::path::Path as PlacePath;
 pub use parking::{DeadLetter, DeadLetterError, DeadLetters, LeftOut, ParkedKey, Repair, Withheld};
-pub use place::{Content, Place, PlaceError, Stored};
+pub use place::{Content, Location, LocationError, Place, PlaceError, Stored};
 pub use pool::{Role, connect, connect_lane};
 pub use snapshot::SnapshotSchema;
 pub use store::{RecordedEvent, Store, StoreError, StoredCommand, StreamHead, StreamId, Streams};

@@ -1,20 +1,38 @@
 //! A place outside of the databases, for what has to outlive them: a folder, or an object store.
 
+mod location;
+mod s3;
+
+use std::fmt;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode};
+use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
-/// Of what is written in one go.
+pub use self::location::{Location, LocationError};
+
+/// Of what is written, what is taken over in one go.
 const PIECE_BYTES: usize = 1 << 20;
+/// A store takes 10,000 parts of one object: 160 GB.
+const PART_BYTES: usize = 16 << 20;
+const PARTS_AT_ONCE: usize = 4;
+/// Read by one request, whose time is limited, however slowly it is used.
+const READ_BYTES: u64 = 8 << 20;
+/// How long it may take to see that a bucket is there.
+const LOOKED_WITHIN: Duration = Duration::from_secs(5);
+/// What it is tried on whether a store writes over what is there.
+const TRIED: &str = "written-once.txt";
 
 /// Why a place did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +42,20 @@ pub enum PlaceError {
         name: String,
         source: Box<object_store::Error>,
     },
+    #[error("could not speak to {name} with the AWS_ variables that are set")]
+    Settings {
+        name: String,
+        source: Box<object_store::Error>,
+    },
+    #[error("{name} is not there, or not for us to list")]
+    Denied {
+        name: String,
+        source: Box<object_store::Error>,
+    },
+    #[error(
+        "{name} wrote over what was there though it was told not to: it does not heed If-None-Match"
+    )]
+    WritesOver { name: String },
     #[error("could not make the folder {name}")]
     MakeFolder {
         name: String,
@@ -80,16 +112,57 @@ pub struct Stored {
     pub modified_at: chrono::DateTime<chrono::Utc>,
 }
 
-/// Cheap to clone. `Debug` and errors show the name only.
-#[derive(Clone, Debug)]
+/// Cheap to clone.
+#[derive(Clone)]
 pub struct Place {
     name: String,
     store: Arc<dyn ObjectStore>,
     /// Where it is one.
     folder: Option<std::path::PathBuf>,
+    /// Set once the store was seen to leave alone what is there.
+    writes_once: Arc<OnceCell<()>>,
+}
+
+/// Credentials stay out of logs.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Place").field(&self.name).finish()
+    }
 }
 
 impl Place {
+    /// A folder, as [`Place::folder`] has it, or a bucket, which must be there. One that can't be reached now may be later:
+    /// whoever asks it for something is told.
+    pub async fn open(location: &Location) -> Result<Self, PlaceError> {
+        match location {
+            Location::Folder(path) => Self::folder(path),
+            Location::S3 { bucket, prefix } => Self::bucket(location, bucket, prefix).await,
+        }
+    }
+
+    /// The same, with a folder that is made here for nobody else's eyes.
+    pub async fn open_private(location: &Location) -> Result<Self, PlaceError> {
+        match location {
+            Location::Folder(path) => Self::private_folder(path),
+            Location::S3 { bucket, prefix } => Self::bucket(location, bucket, prefix).await,
+        }
+    }
+
+    async fn bucket(location: &Location, bucket: &str, prefix: &Path) -> Result<Self, PlaceError> {
+        let name = location.to_string();
+        let store = s3::store(bucket, prefix);
+        let store = store.map_err(|source| PlaceError::Settings {
+            name: name.clone(),
+            source: source.into(),
+        })?;
+        let place = Self::new(name, store);
+        let looked = timeout(LOOKED_WITHIN, place.look()).await;
+        if !looked.unwrap_or(Ok(false))? {
+            tracing::warn!(place = place.name, "a place can't be reached now");
+        }
+        Ok(place)
+    }
+
     /// A folder, which is made where there is none. Each write is on the disk when it returns.
     pub fn folder(path: &std::path::Path) -> Result<Self, PlaceError> {
         Self::made(path, &mut DirBuilder::new())
@@ -114,8 +187,27 @@ impl Place {
             })?;
         Ok(Self {
             folder: Some(path.to_owned()),
+            writes_once: Arc::new(OnceCell::new_with(Some(()))),
             ..Self::new(name, Arc::new(store.with_fsync(true)))
         })
+    }
+
+    /// Whether it can be listed, unless it can't be reached. Fails where it says that it can't.
+    async fn look(&self) -> Result<bool, PlaceError> {
+        use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
+        let Err(source) = self.store.list(None).try_next().await else {
+            return Ok(true);
+        };
+        // A list that fails does not say why. Who answers, if by a refusal, can be reached.
+        match self.store.head(&Path::from(TRIED)).await {
+            Ok(_) | Err(NotFound { .. } | PermissionDenied { .. } | Unauthenticated { .. }) => {
+                Err(PlaceError::Denied {
+                    name: self.name.clone(),
+                    source: source.into(),
+                })
+            }
+            Err(_) => Ok(false),
+        }
     }
 
     /// Any store, under a name that may be shown.
@@ -124,6 +216,7 @@ impl Place {
             name,
             store,
             folder: None,
+            writes_once: Arc::default(),
         }
     }
 
@@ -131,8 +224,30 @@ impl Place {
         &self.name
     }
 
-    /// Writes what is not there yet. Answers whether it was written.
+    /// Writes what is not there yet. Answers whether it was written. Fails at a store that would write over what is there.
     pub async fn create(&self, path: &Path, bytes: Vec<u8>) -> Result<bool, PlaceError> {
+        let seen = self
+            .writes_once
+            .get_or_try_init(|| self.try_to_write_over());
+        seen.await?;
+        self.put_new(path, bytes).await
+    }
+
+    /// A store that does not know of conditions says nothing, and overwrites. What it is tried on stays.
+    async fn try_to_write_over(&self) -> Result<(), PlaceError> {
+        let path = Path::from(TRIED);
+        for _ in 0..2 {
+            let text = b"Whether anything here is written over was tried on this.\n".to_vec();
+            if !self.put_new(&path, text).await? {
+                return Ok(());
+            }
+        }
+        Err(PlaceError::WritesOver {
+            name: self.name.clone(),
+        })
+    }
+
+    async fn put_new(&self, path: &Path, bytes: Vec<u8>) -> Result<bool, PlaceError> {
         let mode = PutMode::Create.into();
         match self.store.put_opts(path, bytes.into(), mode).await {
             Ok(_) => Ok(true),
@@ -154,7 +269,8 @@ impl Place {
         path: &Path,
         mut from: impl AsyncRead + Unpin,
     ) -> Result<Content, PlaceError> {
-        let mut writer = BufWriter::new(self.store.clone(), path.clone());
+        let writer = BufWriter::with_capacity(self.store.clone(), path.clone(), PART_BYTES);
+        let mut writer = writer.with_max_concurrency(PARTS_AT_ONCE);
         let copied = self.copy(path, &mut from, &mut writer).await;
         if copied.is_err() {
             // What was sent of it counts for nothing; a store keeps parts for a while.
@@ -199,19 +315,37 @@ impl Place {
         Ok(object.bytes().await.map_err(failed)?.to_vec())
     }
 
-    /// In pieces, for what may be large.
+    /// In pieces, for what may be large. One that is replaced meanwhile is an error.
     pub async fn stream(
         &self,
         path: &Path,
     ) -> Result<BoxStream<'static, Result<Vec<u8>, PlaceError>>, PlaceError> {
-        let object = self.store.get(path).await;
+        let object = self.store.head(path).await;
         let object = object.map_err(|source| self.read_error(path, source))?;
-        let (place, path) = (self.clone(), path.clone());
-        let pieces = object.into_stream().map(move |piece| {
-            let piece = piece.map_err(|source| place.read_error(&path, source))?;
-            Ok(piece.to_vec())
+        let place = self.clone();
+        let pieces = stream::try_unfold((place, object, 0), async |(place, object, at)| {
+            if at >= object.size {
+                return Ok(None);
+            }
+            let end = object.size.min(at + READ_BYTES);
+            let piece = place.read_range(&object, at..end).await?;
+            Ok(Some((piece, (place, object, end))))
         });
         Ok(pieces.boxed())
+    }
+
+    async fn read_range(
+        &self,
+        object: &ObjectMeta,
+        range: std::ops::Range<u64>,
+    ) -> Result<Vec<u8>, PlaceError> {
+        let path = &object.location;
+        let failed = |source| self.read_error(path, source);
+        let options = GetOptions::new()
+            .with_range(Some(range))
+            .with_if_match(object.e_tag.clone());
+        let piece = self.store.get_opts(path, options).await.map_err(failed)?;
+        Ok(piece.bytes().await.map_err(failed)?.to_vec())
     }
 
     /// What it is, by reading all of it.
@@ -230,13 +364,22 @@ impl Place {
 
     /// Everything below a path, by name.
     pub async fn list(&self, below: &Path) -> Result<Vec<Stored>, PlaceError> {
-        let listed = self
-            .store
-            .list(Some(below))
-            .try_collect::<Vec<ObjectMeta>>();
-        let listed = listed
-            .await
-            .map_err(|source| self.read_error(below, source))?;
+        self.listed(below, self.store.list(Some(below))).await
+    }
+
+    /// The same, without what comes before a name or is it.
+    pub async fn list_after(&self, below: &Path, name: &Path) -> Result<Vec<Stored>, PlaceError> {
+        let after = self.store.list_with_offset(Some(below), name);
+        self.listed(below, after).await
+    }
+
+    async fn listed(
+        &self,
+        below: &Path,
+        listed: BoxStream<'static, object_store::Result<ObjectMeta>>,
+    ) -> Result<Vec<Stored>, PlaceError> {
+        let listed = listed.try_collect::<Vec<ObjectMeta>>().await;
+        let listed = listed.map_err(|source| self.read_error(below, source))?;
         let mut stored: Vec<Stored> = listed
             .into_iter()
             .map(|object| Stored {
@@ -246,6 +389,13 @@ impl Place {
             .collect();
         stored.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(stored)
+    }
+
+    /// Whether nothing stands there.
+    pub async fn is_empty(&self) -> Result<bool, PlaceError> {
+        let first = self.store.list(None).try_next().await;
+        let first = first.map_err(|source| self.read_error(&Path::default(), source))?;
+        Ok(first.is_none())
     }
 
     /// The names directly below which something is stored, or was begun to be.

@@ -34,7 +34,7 @@ pub(crate) async fn erase_those_who_came_back(
     connections: &Connections,
     vault: &Vault,
 ) -> Result<()> {
-    let anchor = Anchor::folder(&connections.anchor())?;
+    let anchor = Anchor::open(&connections.anchor()).await?;
     let pool = connect(&connections.database_url, Role::Sealer, 1)?;
     let returned = erase_again(&pool, &anchor, vault).await;
     returned.context(
@@ -51,7 +51,7 @@ impl Chores {
         commands: &Commands,
     ) -> Result<Self> {
         let url = &connections.database_url;
-        let anchor = Anchor::folder(&connections.anchor())?;
+        let anchor = Anchor::open(&connections.anchor()).await?;
         let upkeep = connect(url, Role::Writer, UPKEEP_CONNECTIONS)?;
         let sealer = connect(url, Role::Sealer, SEALER_CONNECTIONS)?;
         let projector = connect(url, Role::Projector, ERASURE_CONNECTIONS)?;
@@ -82,7 +82,7 @@ impl Chores {
             Some(hours) => {
                 let backups = Backups {
                     source: connections.backed_up()?,
-                    places: connections.places()?,
+                    places: connections.places().await?,
                     retention: tuning.backup_retention,
                 };
                 Some((backups, TimeDelta::hours(hours.into())))

@@ -145,8 +145,8 @@ fn running_connections(
     key_provider: KeyProviderArgs,
 ) -> Result<Connections> {
     match Running::read(data_dir)? {
-        Some(running) => Ok(running.connections(data_dir, key_provider)),
-        None => Connections::from_env(data_dir, key_provider).with_context(|| {
+        Some(running) => running.connections(data_dir, key_provider),
+        None => Connections::from_env(data_dir, key_provider)?.with_context(|| {
             format!("no platform runs in {}, and DATABASE_URL, REDIS_URL and CLICKHOUSE_URL are not all set", data_dir.display())
         }),
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use chrono::TimeDelta;
 use engines::Urls;
-use event_store::Place;
+use event_store::{Location, Place};
 use key_providers::KeyProviderArgs;
 use platform::rate_limit::Quota;
 use platform::serve::TlsFiles;
@@ -47,15 +47,18 @@ pub struct Connections {
         default_value = ".proofline/keys.json"
     )]
     pub key_file: PathBuf,
-    /// The folder outside of the database where signed heads of the log are kept; by default `anchor` beside the key file.
+    /// Where signed heads of the log are kept outside of the database, a folder or `s3://BUCKET/PREFIX`; by default the folder
+    /// `anchor` beside the key file.
     #[arg(long, env = "PROOFLINE_ANCHOR")]
-    pub anchor: Option<PathBuf>,
-    /// The folder for backups of the event store and of ClickHouse; by default `backups` beside the key file.
+    pub anchor: Option<Location>,
+    /// Where backups of the event store and of ClickHouse are kept, a folder or `s3://BUCKET/PREFIX`; by default the folder
+    /// `backups` beside the key file.
     #[arg(long, env = "PROOFLINE_BACKUPS")]
-    pub backups: Option<PathBuf>,
-    /// The folder for backups of the key database, apart from the others; by default `key-backups` beside the key file.
+    pub backups: Option<Location>,
+    /// Where backups of the key database are kept, apart from the others, a folder or `s3://BUCKET/PREFIX`; by default the folder
+    /// `key-backups` beside the key file.
     #[arg(long, env = "PROOFLINE_KEY_BACKUPS")]
-    pub key_backups: Option<PathBuf>,
+    pub key_backups: Option<Location>,
     /// This process among those that project: like no other's. By default made of host, process and chance.
     #[arg(long, env = "PROOFLINE_WORKER", default_value_t = unlike_any_other())]
     pub worker: String,
@@ -74,9 +77,8 @@ impl Connections {
         urls: &Urls,
         data_dir: &std::path::Path,
         key_provider: KeyProviderArgs,
-    ) -> Self {
-        let folder = |variable| std::env::var_os(variable).map(PathBuf::from);
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
             database_url: urls.database_url.clone(),
             keys_database_url: std::env::var("KEYS_DATABASE_URL").ok(),
             redis_url: urls.redis_url.clone(),
@@ -85,9 +87,9 @@ impl Connections {
             clickhouse_database: "proofline".to_owned(),
             key_provider,
             key_file: data_dir.join("keys.json"),
-            anchor: folder("PROOFLINE_ANCHOR"),
-            backups: folder("PROOFLINE_BACKUPS"),
-            key_backups: folder("PROOFLINE_KEY_BACKUPS"),
+            anchor: location("PROOFLINE_ANCHOR")?,
+            backups: location("PROOFLINE_BACKUPS")?,
+            key_backups: location("PROOFLINE_KEY_BACKUPS")?,
             // Only one platform at a time runs on a data directory: what one that was killed had leased is its
             // successor's at once.
             worker: format!(
@@ -98,45 +100,59 @@ impl Connections {
                     .unwrap_or_else(|_| data_dir.to_owned())
                     .display()
             ),
-        }
+        })
     }
 
     /// To engines that the environment names. `None` where one is not named.
-    pub fn from_env(data_dir: &std::path::Path, key_provider: KeyProviderArgs) -> Option<Self> {
+    pub fn from_env(
+        data_dir: &std::path::Path,
+        key_provider: KeyProviderArgs,
+    ) -> Result<Option<Self>> {
         let given = |engine: engines::Engine| {
             std::env::var(engine.url_variable())
                 .ok()
                 .filter(|url| !url.is_empty())
         };
-        let urls = Urls {
-            database_url: given(engines::Engine::Postgres)?,
-            redis_url: given(engines::Engine::Redis)?,
-            clickhouse_url: given(engines::Engine::ClickHouse)?,
+        let named = (
+            given(engines::Engine::Postgres),
+            given(engines::Engine::Redis),
+            given(engines::Engine::ClickHouse),
+        );
+        let (Some(database_url), Some(redis_url), Some(clickhouse_url)) = named else {
+            return Ok(None);
         };
-        Some(Self::to_engines(&urls, data_dir, key_provider))
+        let urls = Urls {
+            database_url,
+            redis_url,
+            clickhouse_url,
+        };
+        Self::to_engines(&urls, data_dir, key_provider).map(Some)
     }
 
     /// Where signed heads of the log are kept.
-    pub fn anchor(&self) -> PathBuf {
-        let beside = || self.key_file.with_file_name("anchor");
-        self.anchor.clone().unwrap_or_else(beside)
+    pub fn anchor(&self) -> Location {
+        self.named_or_beside(&self.anchor, "anchor")
     }
 
     /// Where backups are kept.
-    pub fn places(&self) -> Result<Places> {
-        let beside = || self.key_file.with_file_name("backups");
-        let backups = self.backups.clone().unwrap_or_else(beside);
+    pub async fn places(&self) -> Result<Places> {
+        let backups = self.named_or_beside(&self.backups, "backups");
         Ok(Places {
-            backups: Place::private_folder(&backups)?,
-            keys: self.key_backups()?,
+            backups: Place::open_private(&backups).await?,
+            keys: self.key_backups().await?,
         })
     }
 
     /// Where backups of the key database are kept, and copies of keys.
-    pub fn key_backups(&self) -> Result<Place> {
-        let beside = || self.key_file.with_file_name("key-backups");
-        let folder = self.key_backups.clone().unwrap_or_else(beside);
-        Ok(Place::private_folder(&folder)?)
+    pub async fn key_backups(&self) -> Result<Place> {
+        let location = self.named_or_beside(&self.key_backups, "key-backups");
+        Ok(Place::open_private(&location).await?)
+    }
+
+    /// What nobody named stands beside the key file.
+    fn named_or_beside(&self, named: &Option<Location>, name: &str) -> Location {
+        let beside = || Location::folder(self.key_file.with_file_name(name));
+        named.clone().unwrap_or_else(beside)
     }
 
     /// What is backed up.
@@ -176,6 +192,18 @@ impl Connections {
         bare.map_err(|()| anyhow::anyhow!("CLICKHOUSE_URL has no host"))?;
         Ok(client.with_url(url))
     }
+}
+
+/// What a variable names. `None` where it is not set.
+fn location(variable: &str) -> Result<Option<Location>> {
+    let named = match std::env::var(variable) {
+        Err(std::env::VarError::NotPresent) => return Ok(None),
+        named => named.with_context(|| variable.to_owned())?,
+    };
+    let location = named.parse::<Location>();
+    location
+        .map(Some)
+        .with_context(|| format!("{variable} names no place"))
 }
 
 fn unlike_any_other() -> String {

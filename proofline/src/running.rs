@@ -45,7 +45,7 @@ impl Running {
         &self,
         data_dir: &Path,
         key_provider: KeyProviderArgs,
-    ) -> Connections {
+    ) -> Result<Connections> {
         let urls = engines::Urls {
             database_url: self.database_url.clone(),
             redis_url: self.redis_url.clone(),

@@ -69,7 +69,7 @@ async fn serve(
     shutdown: CancellationToken,
 ) -> Result<()> {
     let connections =
-        Connections::to_engines(engines.urls(), &args.data_dir, args.key_provider.clone());
+        Connections::to_engines(engines.urls(), &args.data_dir, args.key_provider.clone())?;
     if let Some(id) = &args.restore {
         progress.started("Restoring");
         restore(&connections, id).await?;
@@ -104,7 +104,7 @@ async fn serve(
 
 /// No name stands for the newest.
 async fn restore(connections: &Connections, id: &str) -> Result<()> {
-    let places = connections.places()?;
+    let places = connections.places().await?;
     let named = Some(id.to_owned()).filter(|id| !id.is_empty());
     let id = places.find(named).await?;
     let Source {

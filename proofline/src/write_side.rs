@@ -49,7 +49,7 @@ pub(crate) async fn open_with(
 pub async fn vault(connections: &Connections, secrets: &Secrets) -> Result<Vault> {
     let keys = connect(&connections.keys_url()?, Role::Vault, KEY_CONNECTIONS)
         .context("KEYS_DATABASE_URL")?;
-    let copies = KeyCopies::new(connections.key_backups()?);
+    let copies = KeyCopies::new(connections.key_backups().await?);
     let vault = Vault::new(keys, secrets.provider.clone(), copies);
     vault
         .bind(secrets.fingerprint)

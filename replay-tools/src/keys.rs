@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use commands::Secrets;
 use event_store::vault::{KeyCopies, KeyProvider, Vault};
-use event_store::{Place, Role, TagKey, connect};
+use event_store::{Location, Place, Role, TagKey, connect};
 use key_providers::KeyProviderArgs;
 use sqlx::PgPool;
 
@@ -47,9 +47,10 @@ pub(crate) struct KeyArgs {
     /// The platform's key file, where that is its key provider; by default that in the data directory.
     #[arg(long, env = "PROOFLINE_KEY_FILE")]
     key_file: Option<PathBuf>,
-    /// The folder for backups of the key database; by default `key-backups` beside the key file.
+    /// Where backups of the key database are, a folder or `s3://BUCKET/PREFIX`; by default the folder `key-backups` beside the key
+    /// file.
     #[arg(long, env = "PROOFLINE_KEY_BACKUPS")]
-    key_backups: Option<PathBuf>,
+    key_backups: Option<Location>,
 }
 
 /// Passwords stay out of logs.
@@ -76,7 +77,7 @@ impl KeyArgs {
         let pool = connect(&url, Role::Vault, CONNECTIONS).context("KEYS_DATABASE_URL")?;
         let key_file = self.key_file(data_dir);
         let (provider, root) = self.key_provider.open(&key_file, &pool).await?;
-        let copies = KeyCopies::new(self.backups(data_dir)?);
+        let copies = KeyCopies::new(self.backups(data_dir).await?);
         let vault = Vault::new(pool.clone(), provider.clone(), copies);
         vault.bind(root.fingerprint()).await?;
         Ok(Keys {
@@ -100,15 +101,15 @@ impl KeyArgs {
     }
 
     /// Where their backups are.
-    pub(crate) fn backups(&self, data_dir: &Path) -> Result<Place> {
+    pub(crate) async fn backups(&self, data_dir: &Path) -> Result<Place> {
         let named = self.key_backups.clone();
-        let folder = named.unwrap_or_else(|| self.beside(data_dir, "key-backups"));
-        Ok(Place::private_folder(&folder)?)
+        let location = named.unwrap_or_else(|| self.beside(data_dir, "key-backups"));
+        Ok(Place::open_private(&location).await?)
     }
 
     /// Where the platform keeps what nobody gave a place.
-    pub(crate) fn beside(&self, data_dir: &Path, name: &str) -> PathBuf {
-        self.key_file(data_dir).with_file_name(name)
+    pub(crate) fn beside(&self, data_dir: &Path, name: &str) -> Location {
+        Location::folder(self.key_file(data_dir).with_file_name(name))
     }
 }
 

@@ -29,9 +29,24 @@ use crate::subjects::{ANNA, BOB, Office, SOMEONE};
 
 /// `replay`, as an operator runs it against a world; answers what it said.
 async fn replay(world: &World, arguments: &[&str]) -> Result<String> {
+    let folder = |name: &str| world.key_file().with_file_name(name).display().to_string();
+    let all = typed(
+        world,
+        [&folder("backups"), &folder("key-backups")],
+        arguments,
+    );
+    let mut out = Vec::new();
+    replay_tools::run(replay_tools::Arguments::parse_from(all), &mut out).await?;
+    Ok(String::from_utf8(out)?)
+}
+
+/// What an operator types, of a world whose backups, and those of its keys, are at these places.
+pub(crate) fn typed(
+    world: &World,
+    [backups, key_backups]: [&str; 2],
+    arguments: &[&str],
+) -> Vec<String> {
     let key_file = world.key_file();
-    let folder = |name: &str| key_file.with_file_name(name).display().to_string();
-    let (backups, key_backups) = (folder("backups"), folder("key-backups"));
     let engines = [
         "--redis-url",
         &world.redis_url,
@@ -44,29 +59,28 @@ async fn replay(world: &World, arguments: &[&str]) -> Result<String> {
     ];
     let places = [
         "--backups",
-        &backups,
+        backups,
         "--key-backups",
-        &key_backups,
+        key_backups,
         "--key-file",
         key_file.to_str().unwrap(),
         "--keys-database-url",
         &world.keys_url,
     ];
     let more: &[&str] = match arguments {
-        ["backup", "list" | "verify", ..] => &places,
+        ["backup", "list" | "verify" | "prune", ..] => &places,
+        ["backup", "take-copies", ..] => &places[2..],
         ["backup", ..] => &[&engines[..], &places].concat(),
         ["verify", ..] => &engines,
         _ => &[],
     };
     let named = ["replay", "--database-url", &world.database_url];
-    let all = named.iter().chain(arguments).chain(more).copied();
-    let mut out = Vec::new();
-    replay_tools::run(replay_tools::Arguments::parse_from(all), &mut out).await?;
-    Ok(String::from_utf8(out)?)
+    let all = named.iter().chain(arguments).chain(more);
+    all.map(|argument| (*argument).to_owned()).collect()
 }
 
 /// Names on the same servers that nobody has used.
-fn elsewhere(world: &mut World) {
+pub(crate) fn elsewhere(world: &mut World) {
     let name = format!("r_{}", Uuid::now_v7().simple());
     world.database_url = tests::in_database(&world.database_url, &name);
     world.keys_url = tests::in_database(&world.keys_url, &format!("{name}_keys"));
@@ -205,10 +219,10 @@ async fn messages(it: &Served, embed_key: &str) -> Vec<String> {
 }
 
 /// Makes backups of a world by itself.
-fn backups(connections: &Connections, keep: &str) -> Backups {
+async fn backups(connections: &Connections, keep: &str) -> Backups {
     Backups {
         source: connections.backed_up().unwrap(),
-        places: connections.places().unwrap(),
+        places: connections.places().await.unwrap(),
         retention: Retention {
             backup_keep: keep.parse().unwrap(),
             key_backup_keep: keep.parse().unwrap(),
@@ -216,7 +230,7 @@ fn backups(connections: &Connections, keep: &str) -> Backups {
     }
 }
 
-async fn migrated() -> (World, Connections) {
+pub(crate) async fn migrated() -> (World, Connections) {
     let world = World::new().await;
     let connections = connections(&world);
     let clickhouse = connections.clickhouse().unwrap();
@@ -231,18 +245,18 @@ async fn of_several_processes_one_makes_a_backup_when_it_is_due() {
     let stop = CancellationToken::new();
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..3 {
-        let (backups, stop) = (backups(&connections, "7d"), stop.clone());
+        let (backups, stop) = (backups(&connections, "7d").await, stop.clone());
         all.spawn(async move {
             let every = TimeDelta::hours(1);
             stop.run_until_cancelled(backups.run(every)).await;
         });
     }
-    let places = connections.places().unwrap();
+    let places = connections.places().await.unwrap();
     while places.all().await.unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // Whoever comes now finds that it is there.
-    let late = backups(&connections, "7d");
+    let late = backups(&connections, "7d").await;
     let looked = tokio::time::timeout(Duration::from_secs(1), late.run(TimeDelta::hours(1)));
     assert!(looked.await.is_err());
     stop.cancel();
@@ -260,7 +274,7 @@ async fn what_is_not_kept_goes_and_what_was_altered_is_not_brought_back() {
         .await
         .unwrap();
     elsewhere(&mut world);
-    let backups = backups(&connections, "1d");
+    let backups = backups(&connections, "1d").await;
     let places = &backups.places;
     let first = backups.create().await.unwrap();
     tokio::time::sleep(Duration::from_millis(5)).await;

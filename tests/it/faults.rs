@@ -63,7 +63,8 @@ impl Stage {
             .await
             .expect("engines; `make test` builds what they need");
         let mut connections =
-            Connections::to_engines(engines.urls(), directory.path(), KeyProviderArgs::default());
+            Connections::to_engines(engines.urls(), directory.path(), KeyProviderArgs::default())
+                .unwrap();
         connections.keys_database_url = None;
         migrate::migrate(&connections).await.unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0")

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
 use uuid::Uuid;
 
@@ -17,9 +18,11 @@ use super::head::SignedHead;
 use super::merkle::Hash;
 use super::note::Note;
 use super::tree;
-use crate::place::{Place, PlaceError, Stored};
+use crate::place::{Location, Place, PlaceError, Stored};
 
 const ERASED: &str = "erased";
+/// A store that is far answers many at once as fast as one.
+const READ_AT_ONCE: usize = 32;
 
 /// Why an anchor did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +45,18 @@ impl Anchor {
         Ok(Self(Place::folder(path)?))
     }
 
+    /// A folder, or a bucket that is there.
+    pub async fn open(location: &Location) -> Result<Self, AnchorError> {
+        Ok(Self(Place::open(location).await?))
+    }
+
     pub fn new(place: Place) -> Self {
         Self(place)
+    }
+
+    /// Whether nothing was written there yet.
+    pub async fn is_empty(&self) -> Result<bool, AnchorError> {
+        Ok(self.0.is_empty().await?)
     }
 
     pub fn name(&self) -> &str {
@@ -56,8 +69,7 @@ impl Anchor {
     }
 
     pub(super) async fn put_head(&self, signed: &SignedHead) -> Result<(), AnchorError> {
-        let head = &signed.head;
-        let path = Path::from(format!("{}/heads/{:020}.txt", head.incarnation, head.size));
+        let path = head_path(signed.head.incarnation, signed.head.size);
         self.put(path, signed.note.to_string().into_bytes()).await
     }
 
@@ -114,19 +126,24 @@ impl Anchor {
 
     /// The heads of an incarnation of the log, by size, whoever signed them.
     pub async fn heads(&self, incarnation: Uuid) -> Result<Vec<SignedHead>, AnchorError> {
-        let mut heads = Vec::new();
-        for object in self.listed(heads_path(incarnation)).await? {
-            heads.push(self.head(object.path).await?);
-        }
-        Ok(heads)
+        let listed = self.listed(heads_path(incarnation)).await?;
+        let heads = stream::iter(listed).map(|object| self.head(object.path));
+        heads.buffered(READ_AT_ONCE).try_collect().await
     }
 
-    /// The largest of them.
+    /// The largest of them, which is looked for from `noted` on, a size that one of them is believed to have.
     pub(super) async fn last_head(
         &self,
         incarnation: Uuid,
+        noted: u64,
     ) -> Result<Option<SignedHead>, AnchorError> {
-        match self.listed(heads_path(incarnation)).await?.pop() {
+        let below = heads_path(incarnation);
+        let before = head_path(incarnation, noted.saturating_sub(1));
+        let mut listed = self.0.list_after(&below, &before).await?;
+        if listed.is_empty() {
+            listed = self.listed(below).await?;
+        }
+        match listed.pop() {
             Some(object) => self.head(object.path).await.map(Some),
             None => Ok(None),
         }
@@ -194,6 +211,10 @@ fn tombstone_path(subject: Uuid) -> Path {
 
 fn heads_path(incarnation: Uuid) -> Path {
     Path::from(format!("{incarnation}/heads"))
+}
+
+fn head_path(incarnation: Uuid, size: u64) -> Path {
+    Path::from(format!("{incarnation}/heads/{size:020}.txt"))
 }
 
 /// The number that a file is named by.

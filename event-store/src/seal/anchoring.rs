@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::anchor::{Anchor, AnchorError};
 use super::books::{self, SealError};
-use super::head::SignedHead;
+use super::head::{SignedHead, TreeHead};
 use super::merkle::Hash;
+use super::note::Note;
 use super::tree::TILE;
 
 /// Heads written and noted at once.
@@ -33,24 +34,14 @@ pub(super) async fn anchor(pool: &PgPool, anchor: &Anchor) -> Result<(), Anchori
         let Some(last) = heads.last() else {
             return Ok(());
         };
-        let mut connection = pool.acquire().await.map_err(SealError::Read)?;
-        for (place, note) in books::key_notes(&mut connection).await?.iter().enumerate() {
+        for (place, note) in keys(pool).await?.iter().enumerate() {
             anchor.put_key(place + 1, note).await.map_err(failed)?;
         }
         for Missing { signed, before } in &heads {
             let head = &signed.head;
-            // No head reaches beyond the tile of the one before it.
-            let tile = before / TILE as u64;
-            let leaves = books::tile(&mut connection, head.incarnation, tile).await?;
-            let first = tile * TILE as u64;
-            let leaves: &[Hash] = leaves
-                .as_deref()
-                .and_then(|leaves| {
-                    leaves.get((before - first) as usize..(head.size - first) as usize)
-                })
-                .ok_or(SealError::Tile { tile })?;
+            let leaves = leaves(pool, head, *before).await?;
             anchor
-                .put_leaves(head.incarnation, head.size, leaves)
+                .put_leaves(head.incarnation, head.size, &leaves)
                 .await
                 .map_err(failed)?;
             anchor.put_head(signed).await.map_err(failed)?;
@@ -59,6 +50,24 @@ pub(super) async fn anchor(pool: &PgPool, anchor: &Anchor) -> Result<(), Anchori
         metrics::gauge!("proofline_anchored_position", "anchor" => anchor.name().to_owned())
             .set(last.signed.head.size as f64);
     }
+}
+
+// No connection is kept while an anchor, which may be far away, is written to.
+
+async fn keys(pool: &PgPool) -> Result<Vec<Note>, SealError> {
+    let mut connection = pool.acquire().await.map_err(SealError::Read)?;
+    books::key_notes(&mut connection).await
+}
+
+/// The leaves up to a head that are not before the size `before`, that of the head before it, beyond whose tile no head reaches.
+async fn leaves(pool: &PgPool, head: &TreeHead, before: u64) -> Result<Vec<Hash>, SealError> {
+    let mut connection = pool.acquire().await.map_err(SealError::Read)?;
+    let tile = before / TILE as u64;
+    let leaves = books::tile(&mut connection, head.incarnation, tile).await?;
+    let first = tile * TILE as u64;
+    let range = (before - first) as usize..(head.size - first) as usize;
+    let leaves = leaves.and_then(|leaves| leaves.get(range).map(<[Hash]>::to_vec));
+    leaves.ok_or(SealError::Tile { tile })
 }
 
 /// A head that an anchor does not have.
@@ -91,6 +100,23 @@ async fn missing(pool: &PgPool, anchor: &Anchor) -> Result<Vec<Missing>, SealErr
             })
         })
         .collect()
+}
+
+/// The largest head of an incarnation of the log that is noted to be at an anchor; 0 where none is.
+pub(super) async fn anchored(
+    pool: &PgPool,
+    anchor: &Anchor,
+    incarnation: Uuid,
+) -> Result<u64, SealError> {
+    let size = sqlx::query_scalar!(
+        r#"select coalesce(max(size), 0) as "size!" from es.anchored_heads where anchor = $1 and incarnation = $2"#,
+        anchor.name(),
+        incarnation
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(SealError::Read)?;
+    Ok(size.cast_unsigned())
 }
 
 async fn note(pool: &PgPool, anchor: &Anchor, heads: &[Missing]) -> Result<(), SealError> {

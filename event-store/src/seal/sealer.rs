@@ -54,6 +54,47 @@ struct Known {
     tree: Tree,
 }
 
+impl Known {
+    fn is_of(&self, log: &Log) -> bool {
+        self.incarnation == log.incarnation && self.tree.size() == log.sealed() as u64
+    }
+}
+
+/// What stands outside about an incarnation of the log.
+struct Seen {
+    incarnation: Uuid,
+    anchors: Vec<SeenAt>,
+}
+
+struct SeenAt {
+    name: String,
+    keys: Vec<Note>,
+    last: Option<SignedHead>,
+}
+
+impl Seen {
+    /// Compares with it. Keys that only an anchor knows are taken over, as after a restore; a head that only an anchor knows
+    /// says that the database was put back or altered, and nothing is signed on top of that.
+    async fn compare(self, tx: &mut PgConnection) -> Result<(), SealError> {
+        for SeenAt { name, keys, last } in self.anchors {
+            let here = books::key_notes(tx).await?;
+            if here.iter().zip(&keys).any(|(here, there)| here != there) {
+                return Err(SealError::OtherKeys { name });
+            }
+            for note in keys.iter().skip(here.len()) {
+                books::write_key(tx, note).await?;
+            }
+            if let Some(last) = last
+                && !books::has_head(tx, &last).await?
+            {
+                let size = last.head.size;
+                return Err(SealError::AnchorAhead { name, size });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What a round of sealing writes down.
 #[derive(Default)]
 struct Round {
@@ -106,18 +147,27 @@ impl Sealer {
         }
     }
 
-    /// Seals as events come, and anchors what is sealed.
+    /// Seals as events come, and anchors what is sealed. Neither waits for the other.
     pub async fn run(&self) -> Infallible {
-        loop {
-            match self.seal(Due::InTime).await {
-                Ok(sealed) => metrics::gauge!("proofline_sealed_position").set(sealed as f64),
-                Err(error) => failed("seal", &error),
+        let sealing = async {
+            loop {
+                match self.seal(Due::InTime).await {
+                    Ok(sealed) => metrics::gauge!("proofline_sealed_position").set(sealed as f64),
+                    Err(error) => failed("seal", &error),
+                }
+                tokio::time::sleep(EVERY).await;
             }
-            if let Err(error) = self.anchor().await {
-                failed("anchor", &error);
+        };
+        let anchoring = async {
+            loop {
+                if let Err(error) = self.anchor().await {
+                    failed("anchor", &error);
+                }
+                tokio::time::sleep(EVERY).await;
             }
-            tokio::time::sleep(EVERY).await;
-        }
+        };
+        let (never, _): (_, Infallible) = tokio::join!(sealing, anchoring);
+        never
     }
 
     /// Brings every head that was signed to every anchor. One anchor's failure does not keep the others from theirs; the first
@@ -150,10 +200,11 @@ impl Sealer {
 
     /// Introduces a new signing key, which signs from the next head on, and destroys the one before it.
     pub async fn rotate(&self) -> Result<PublicKey, SealError> {
+        let seen = self.ask(self.look().await?.incarnation).await?;
         let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
         lock(&mut tx).await?;
         let log = look(&mut tx).await?;
-        self.consult(&mut tx, &log).await?;
+        seen.compare(&mut tx).await?;
         let chain = books::chain(&mut tx).await?.ok_or(SealError::NoKey)?;
         let last = chain.last().ok_or(SealError::NoKey)?;
         let introducer = self.signer(last).await?;
@@ -173,32 +224,29 @@ impl Sealer {
     /// Answers up to where the log is sealed, and whether more is due.
     async fn round(&self, due: Due) -> Result<(i64, bool), SealError> {
         let mut known = self.known.lock().await;
+        let log = self.look().await?;
+        if log.due(due).is_none() {
+            return Ok((log.sealed(), false));
+        }
+        // What this process did not sign itself, it does not build on before it has asked outside: before others wait for it.
+        let seen = match &*known {
+            Some(known) if known.is_of(&log) => None,
+            _ => Some(self.ask(log.incarnation).await?),
+        };
         let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
         lock(&mut tx).await?;
         let log = look(&mut tx).await?;
-        let sealed = log
-            .sealed
-            .as_ref()
-            .map_or(0, |sealed| sealed.head.size as i64);
-        let to = match due {
-            Due::Now => log.head,
-            Due::InTime if log.is_overdue() => log.head,
-            Due::InTime => log.head - log.head % TILE as i64,
+        let (sealed, Some(to)) = (log.sealed(), log.due(due)) else {
+            return Ok((log.sealed(), false));
         };
-        if to <= sealed {
-            return Ok((sealed, false));
-        }
-        let mut tree = match known.take() {
-            Some(known)
-                if known.incarnation == log.incarnation && known.tree.size() == sealed as u64 =>
-            {
-                known.tree
-            }
-            // What this process did not sign itself, it does not build on before it has asked outside.
-            _ => {
-                self.consult(&mut tx, &log).await?;
+        let mut tree = match (known.take(), seen) {
+            (Some(known), _) if known.is_of(&log) => known.tree,
+            (_, Some(seen)) if seen.incarnation == log.incarnation => {
+                seen.compare(&mut tx).await?;
                 books::tree(&mut tx, log.incarnation).await?
             }
+            // Another process was faster, so that there is something to ask for.
+            _ => return Ok((sealed, true)),
         };
         let signer = self.current(&mut tx, &log).await?;
         // What stands there was signed for: on anything else nothing may be built.
@@ -227,33 +275,31 @@ impl Sealer {
         Ok((sealed, sealed < to))
     }
 
-    /// Compares with what stands outside. Keys that only an anchor knows are taken over, as after a restore; a head that only an
-    /// anchor knows says that the database was put back or altered, and nothing is signed on top of that.
-    async fn consult(&self, tx: &mut PgConnection, log: &Log) -> Result<(), SealError> {
+    async fn look(&self) -> Result<Log, SealError> {
+        let mut connection = self.pool.acquire().await.map_err(SealError::Read)?;
+        look(&mut connection).await
+    }
+
+    /// Asks every anchor what was signed.
+    async fn ask(&self, incarnation: Uuid) -> Result<Seen, SealError> {
+        let mut anchors = Vec::new();
         for anchor in &self.anchors {
             let name = anchor.name().to_owned();
             let failed = |error| SealError::Anchor {
                 name: name.clone(),
                 source: Box::new(error),
             };
-            let (here, there) = (
-                books::key_notes(tx).await?,
-                anchor.keys().await.map_err(failed)?,
-            );
-            if here.iter().zip(&there).any(|(here, there)| here != there) {
-                return Err(SealError::OtherKeys { name });
-            }
-            for note in there.iter().skip(here.len()) {
-                books::write_key(tx, note).await?;
-            }
-            if let Some(last) = anchor.last_head(log.incarnation).await.map_err(failed)?
-                && !books::has_head(tx, &last).await?
-            {
-                let size = last.head.size;
-                return Err(SealError::AnchorAhead { name, size });
-            }
+            let noted = anchoring::anchored(&self.pool, anchor, incarnation).await?;
+            anchors.push(SeenAt {
+                keys: anchor.keys().await.map_err(failed)?,
+                last: anchor.last_head(incarnation, noted).await.map_err(failed)?,
+                name,
+            });
         }
-        Ok(())
+        Ok(Seen {
+            incarnation,
+            anchors,
+        })
     }
 
     /// The key that signs for this incarnation, which has told so before the first head.
@@ -316,6 +362,23 @@ fn failed(step: &'static str, error: &dyn std::error::Error) {
 }
 
 impl Log {
+    /// Up to which position it is.
+    fn sealed(&self) -> i64 {
+        self.sealed
+            .as_ref()
+            .map_or(0, |sealed| sealed.head.size as i64)
+    }
+
+    /// Up to which position it is to be. `None` where it is.
+    fn due(&self, due: Due) -> Option<i64> {
+        let to = match due {
+            Due::Now => self.head,
+            Due::InTime if self.is_overdue() => self.head,
+            Due::InTime => self.head - self.head % TILE as i64,
+        };
+        (to > self.sealed()).then_some(to)
+    }
+
     /// Whether the last signature is older than a minute.
     fn is_overdue(&self) -> bool {
         self.sealed

@@ -74,7 +74,7 @@ pub async fn run(args: DemoArgs) -> Result<bool> {
 }
 
 async fn send(platform: &PlatformProcess, size: &Size) -> Result<(Plan, Report)> {
-    let connections = platform.connections();
+    let connections = platform.connections()?;
     let secrets = Secrets::open(&connections).await?;
     let commands = write_side::open(&connections, &secrets).await?;
     let opened = account::open(&commands, &secrets.api_keys, "Proofline Demo").await?;

@@ -73,7 +73,7 @@ impl PlatformProcess {
         &self.running.api_url
     }
 
-    pub(super) fn connections(&self) -> Connections {
+    pub(super) fn connections(&self) -> Result<Connections> {
         self.running
             .connections(&self.data_dir, KeyProviderArgs::default())
     }

@@ -9,12 +9,12 @@ mod rotate;
 mod verify;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use event_store::seal::{Anchor, PublicKey, Sealer};
-use event_store::{AccessLog, Role, connect};
+use event_store::{AccessLog, Location, Role, connect};
 use sqlx::PgPool;
 
 use crate::keys::KeyArgs;
@@ -50,21 +50,30 @@ pub(crate) enum AuditCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct AnchorArgs {
-    /// The folder outside of the database where signed heads are kept; by default that of the platform that runs here.
+    /// Where signed heads are kept outside of the database, a folder or `s3://BUCKET/PREFIX`; by default that of the platform that
+    /// runs here.
     #[arg(long, env = "PROOFLINE_ANCHOR")]
-    anchor: Option<PathBuf>,
+    anchor: Option<Location>,
 }
 
 impl AnchorArgs {
-    /// Never made here: a folder that is not there holds nothing to compare with. `None` where there is none by default.
-    pub(crate) fn open(&self, data_dir: &Path) -> Result<Option<Anchor>> {
+    /// Never made here: what is not there holds nothing to compare with. `None` where there is none by default.
+    pub(crate) async fn open(&self, data_dir: &Path) -> Result<Option<Anchor>> {
         let folder = data_dir.join("anchor");
-        Ok(match &self.anchor {
-            Some(named) if !named.is_dir() => bail!("there is no anchor in {}", named.display()),
-            Some(named) => Some(Anchor::folder(named)?),
-            None if folder.is_dir() => Some(Anchor::folder(&folder)?),
-            None => None,
-        })
+        let Some(named) = &self.anchor else {
+            return Ok(match folder.is_dir() {
+                true => Some(Anchor::folder(&folder)?),
+                false => None,
+            });
+        };
+        if named.as_folder().is_some_and(|folder| !folder.is_dir()) {
+            bail!("there is no anchor in {named}");
+        }
+        let anchor = Anchor::open(named).await?;
+        if anchor.is_empty().await? {
+            bail!("there is no anchor in {named}: nothing stands there");
+        }
+        Ok(Some(anchor))
     }
 }
 
@@ -85,7 +94,7 @@ pub(crate) async fn run(
         AuditCommand::List(args) => list::list(args, &list::pool(database_url)?, out).await,
         AuditCommand::Accesses(args) => list::accesses(args, &list::pool(database_url)?, out).await,
         AuditCommand::Verify { args, anchor } => {
-            let anchors = Vec::from_iter(anchor.open(data_dir)?);
+            let anchors = Vec::from_iter(anchor.open(data_dir).await?);
             verify::run(&args, &pool(database_url)?, &anchors, out).await
         }
         AuditCommand::Export { args, keys } => {

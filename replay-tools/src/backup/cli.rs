@@ -1,12 +1,12 @@
 //! `replay backup`.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
-use event_store::Place;
 use event_store::vault::Taken;
+use event_store::{Location, Place};
 use serde_json::json;
 use url::Url;
 
@@ -64,20 +64,20 @@ pub(crate) enum BackupCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct PlaceArgs {
-    /// The folder for backups of the event store; by default `backups` beside the key file.
+    /// Where backups of the event store are, a folder or `s3://BUCKET/PREFIX`; by default the folder `backups` beside the key file.
     #[arg(long, env = "PROOFLINE_BACKUPS")]
-    backups: Option<PathBuf>,
+    backups: Option<Location>,
     #[command(flatten)]
     keys: KeyArgs,
 }
 
 impl PlaceArgs {
-    fn open(&self, data_dir: &Path) -> Result<Places> {
+    async fn open(&self, data_dir: &Path) -> Result<Places> {
         let beside = || self.keys.beside(data_dir, "backups");
         let backups = self.backups.clone().unwrap_or_else(beside);
         Ok(Places {
-            backups: Place::private_folder(&backups)?,
-            keys: self.keys.backups(data_dir)?,
+            backups: Place::open_private(&backups).await?,
+            keys: self.keys.backups(data_dir).await?,
         })
     }
 }
@@ -98,14 +98,14 @@ pub(crate) async fn run(
                     keys_url: url(&places.keys.url(&running.database_url))?,
                     clickhouse: clickhouse.with_database(database),
                 },
-                places: places.open(data_dir)?,
+                places: places.open(data_dir).await?,
                 retention: Retention::default(),
             };
             let made = backups.create().await?;
             writeln!(out, "{}", line(&made))?;
         }
         BackupCommand::Prune { places, retention } => {
-            for id in places.open(data_dir)?.prune(retention).await? {
+            for id in places.open(data_dir).await?.prune(retention).await? {
                 writeln!(out, "{id}  is gone")?;
             }
         }
@@ -118,7 +118,7 @@ pub(crate) async fn run(
             writeln!(out, "{}", from_copies(keys.vault.take_copies().await?))?;
         }
         BackupCommand::List { places, json } => {
-            let places = places.open(data_dir)?;
+            let places = places.open(data_dir).await?;
             let (all, keys) = (places.all().await?, places.all_keys().await?);
             if json {
                 let all = json!({ "backups": all, "key_backups": keys });
@@ -133,7 +133,7 @@ pub(crate) async fn run(
             }
         }
         BackupCommand::Verify { id, places } => {
-            let places = places.open(data_dir)?;
+            let places = places.open(data_dir).await?;
             let id = places.find(id).await?;
             let made = places.verify(&id).await?;
             writeln!(out, "ok      {}", line(&made))?;
@@ -161,7 +161,7 @@ pub(crate) async fn run(
                 key_provider: places.keys.key_provider.clone(),
                 key_file: places.keys.key_file(data_dir),
             };
-            let places = places.open(data_dir)?;
+            let places = places.open(data_dir).await?;
             let id = places.find(id).await?;
             let restored = places.restore(&id, keys_of.as_deref(), &target).await?;
             writeln!(out, "restored {}", line(&restored.manifest))?;

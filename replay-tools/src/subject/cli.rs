@@ -225,7 +225,8 @@ pub(crate) async fn run(
                 log: EventLog::open(office.projector.clone()).await?,
                 projector: office.projector.clone(),
                 anchor: anchor
-                    .open(data_dir)?
+                    .open(data_dir)
+                    .await?
                     .context("there is no anchor to ask")?,
                 accesses: AccessLog::new(office.writer.clone()),
                 actor: ACTOR,

@@ -121,7 +121,9 @@ async fn check_wrapped(
 /// And the seals hold.
 async fn check_seals(platform: &Platform, restored: &[Uuid]) {
     let pool = connect(&platform.stage.connections.database_url, Role::Sealer, 2).unwrap();
-    let anchor = Anchor::folder(&platform.stage.connections.anchor()).unwrap();
+    let anchor = Anchor::open(&platform.stage.connections.anchor())
+        .await
+        .unwrap();
     let sealer = Sealer::new(pool.clone(), platform.vault(), vec![anchor.clone()]);
     sealer.seal(Due::Now).await.unwrap();
     sealer.anchor().await.unwrap();

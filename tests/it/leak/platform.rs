@@ -349,7 +349,7 @@ impl Platform {
         let connections = &self.stage.connections;
         let backups = Backups {
             source: connections.backed_up().unwrap(),
-            places: connections.places().unwrap(),
+            places: connections.places().await.unwrap(),
             retention: Retention::default(),
         };
         backups.create().await.unwrap().id
@@ -386,7 +386,7 @@ impl Platform {
             key_provider: connections.key_provider.clone(),
             key_file: connections.key_file.clone(),
         };
-        let places = connections.places().unwrap();
+        let places = connections.places().await.unwrap();
         let restored = places.restore(id, Some(id), &target).await.unwrap();
         assert!(restored.copies.keys > 0);
         self.stage.start_platform().await;

@@ -66,7 +66,8 @@ async fn keys_that_are_put_back_from_before_an_erasure_bring_nobody_back() {
     assert!(said.contains("no signing key has signed"), "{said}");
 
     // Nor does what somebody else's keys signed, who can write there.
-    let (anchor, elsewhere) = (connections.anchor(), tests::World::new().await);
+    let anchor = world.key_file().with_file_name("anchor");
+    let elsewhere = tests::World::new().await;
     let other = elsewhere.key_file().with_file_name("anchor");
     elsewhere
         .store()

@@ -92,7 +92,7 @@ async fn run(arguments: &Arguments, packages: Option<&Path>) -> Result<()> {
     let config = engines::Config::new(directory.path())?;
     let engines = Engines::start(config, &Spinners::default()).await?;
     let connections =
-        Connections::to_engines(engines.urls(), directory.path(), KeyProviderArgs::default());
+        Connections::to_engines(engines.urls(), directory.path(), KeyProviderArgs::default())?;
     let told = match packages {
         None => suite(arguments, connections, directory.path()).await,
         Some(packages) => peers(arguments, connections, directory.path(), packages).await,

@@ -1,13 +1,12 @@
 //! What seals cost: appending while the log is sealed and holds personal data, and comparing a log with what was signed.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use event_store::seal::{Anchor, Audit, Due, Sealer};
-use event_store::{NewEvent, Role, Store, connect};
+use event_store::{Location, NewEvent, Role, Store, connect};
 use proofline::config::Connections;
 use proofline::secrets::Secrets;
 use proofline::write_side;
@@ -25,10 +24,10 @@ const CONNECTIONS: u32 = 2;
 pub(crate) async fn sealer(
     connections: &Connections,
     database_url: &str,
-    anchor: &Path,
+    anchor: &Location,
 ) -> Result<Sealer> {
     let secrets = Secrets::open(connections).await?;
-    let anchor = Anchor::folder(anchor)?;
+    let anchor = Anchor::open(anchor).await?;
     Ok(Sealer::new(
         connect(database_url, Role::Sealer, CONNECTIONS)?,
         write_side::vault(connections, &secrets).await?,
@@ -37,12 +36,16 @@ pub(crate) async fn sealer(
 }
 
 /// Compares every event of a log with what was signed for it.
-pub(crate) async fn audit(sealer: &Sealer, database_url: &str, anchor: &Path) -> Result<Measured> {
+pub(crate) async fn audit(
+    sealer: &Sealer,
+    database_url: &str,
+    anchor: &Location,
+) -> Result<Measured> {
     sealer.seal(Due::Now).await?;
     sealer.anchor().await?;
     let audit = Audit {
         pool: &connect(database_url, Role::Sealer, CONNECTIONS)?,
-        anchors: &[Anchor::folder(anchor)?],
+        anchors: &[Anchor::open(anchor).await?],
         origin: None,
         restored: &[],
     };

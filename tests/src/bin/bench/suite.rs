@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use event_store::Location;
 use event_store::seal::Due;
 use proofline::config::Connections;
 use proofline::migrate::migrate;
@@ -268,7 +269,7 @@ impl Suite {
 
     async fn audit(&self) -> Result<Entry> {
         let log = self.grown(FEED).await?;
-        let anchor = self.connections.anchor().with_file_name("audited");
+        let anchor = Location::folder(self.connections.key_file.with_file_name("audited"));
         let sealer = seals::sealer(&self.connections, &log.url, &anchor).await?;
         let (mut audited, mut copied) = (Measured::default(), Measured::default());
         for _ in 0..self.pace.rounds {

@@ -56,7 +56,7 @@ impl Stage {
         config.clickhouse_command = (beside("proofline")?, vec!["clickhouse-server".to_owned()]);
         let engines = Engines::start(config, &Silent).await?;
         let mut connections =
-            Connections::to_engines(engines.urls(), directory, KeyProviderArgs::default());
+            Connections::to_engines(engines.urls(), directory, KeyProviderArgs::default())?;
         connections.keys_database_url = None;
         connections.keys_database_url = Some(connections.keys_url()?);
         migrate::migrate(&connections).await?;

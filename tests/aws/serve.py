@@ -1,6 +1,7 @@
-"""AWS KMS as moto emulates it, on a free port of loopback, which is printed. Ends when its standard input does.
+"""AWS KMS and S3 as moto emulates them, on a free port of loopback, which is printed. Ends when its standard input does.
 
-moto goes on using keys that are disabled or wait for their deletion. AWS refuses to, and so does this.
+moto goes on using keys that are disabled or wait for their deletion. AWS refuses to, and so does this. moto looks whether an object
+is there, and then writes it. AWS does so in one step, and so does this.
 """
 
 import os
@@ -10,6 +11,7 @@ import threading
 from moto.core.exceptions import JsonRESTError
 from moto.kms.models import KmsBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.responses import S3Response
 from moto.server import MotoRequestHandler
 from werkzeug.serving import make_server
 
@@ -41,6 +43,17 @@ def decrypt(self, ciphertext_blob, encryption_context, key_id=None):
 
 
 KmsBackend.encrypt, KmsBackend.decrypt = encrypt, decrypt
+
+
+moto_put_object, one_at_a_time = S3Response.put_object, threading.Lock()
+
+
+def put_object(self):
+    with one_at_a_time:
+        return moto_put_object(self)
+
+
+S3Response.put_object = put_object
 
 
 class Quiet(MotoRequestHandler):

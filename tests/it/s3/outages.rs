@@ -1,0 +1,123 @@
+use std::time::{Duration, Instant};
+
+use tests::World;
+use tests::proxy::Proxy;
+use tokio::process::Command;
+
+use super::{Bucket, borrowed, done, refused, seals};
+use crate::moto::{self, Moto};
+use crate::part::Part;
+
+/// How long a process may take to see that it can't start.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(50);
+
+#[tokio::test]
+async fn what_is_sealed_while_the_bucket_is_away_is_anchored_when_it_is_back() {
+    let (world, bucket) = (World::new().await, Bucket::new().await);
+    let proxy = Proxy::start(moto::url().replace("http://", ""))
+        .await
+        .unwrap();
+    let behind = bucket.by(&format!("http://{}", proxy.address));
+    seals::fill(&world, 10).await;
+    let part = Part::start("write-api", &world, &borrowed(&behind.everything())).await;
+    let anchored = seals::anchored(&bucket);
+    part.shows("anchored", |metrics| metrics.value(&anchored) == Some(10.0))
+        .await;
+    // Nobody answers, and nobody refuses.
+    proxy.hold();
+    seals::fill(&world, 4_100).await;
+    part.shows("sealed", |metrics| {
+        metrics.value("proofline_sealed_position") == Some(4_096.0)
+    })
+    .await;
+    assert_eq!(part.metrics().await.value(&anchored), Some(10.0));
+    let failures = r#"proofline_seal_failures_total{step="anchor"}"#;
+    let failed = |metrics: &crate::part::Metrics| metrics.value(failures);
+    part.shows("given up", |metrics| failed(metrics) >= Some(1.0))
+        .await;
+    proxy.go_on();
+    part.shows("anchored", |metrics| {
+        metrics.value(&anchored) == Some(4_096.0)
+    })
+    .await;
+    // What was on its way is cut off, again and again.
+    seals::fill(&world, 4_096).await;
+    for _ in 0..40 {
+        proxy.cut();
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    part.shows("anchored", |metrics| {
+        metrics.value(&anchored) == Some(8_192.0)
+    })
+    .await;
+    let log = part.stop().await;
+    let told =
+        |line: &serde_json::Value| line.to_string().contains("could not be sealed or anchored");
+    assert!(log.iter().any(told), "{log:?}");
+    let shown = |line: &serde_json::Value| line.to_string().contains("not-to-be-shown");
+    assert!(!log.iter().any(shown));
+    let verified = done(&world, &bucket, &["audit", "verify"]).await;
+    assert!(verified.contains("anchored   up to 8192"), "{verified}");
+}
+
+/// Why `write-api` did not start.
+async fn does_not_start(world: &World, bucket: &Bucket) -> String {
+    let began = Instant::now();
+    let output = Command::new(crate::faults::program())
+        .args(["write-api", "--listen", "127.0.0.1:0"])
+        .env("DATABASE_URL", &world.database_url)
+        .env("KEYS_DATABASE_URL", &world.keys_url)
+        .env("REDIS_URL", &world.redis_url)
+        .env("CLICKHOUSE_URL", &world.clickhouse_url)
+        .env("PROOFLINE_KEY_FILE", world.key_file())
+        .envs(bucket.everything())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(GIVEN_UP_WITHIN, output).await;
+    let output = output.expect("it does not hang").unwrap();
+    assert!(!output.status.success());
+    let said = super::said(&output);
+    assert!(!said.contains("not-to-be-shown"), "{said}");
+    eprintln!("after {:?}: {said}", began.elapsed());
+    said
+}
+
+#[tokio::test]
+async fn nobody_starts_on_a_bucket_that_is_not_there_or_lets_nobody_in_or_can_t_be_asked() {
+    let world = World::new().await;
+    let nowhere = Bucket {
+        name: "nobody-made-this".to_owned(),
+        endpoint: moto::url(),
+    };
+    for said in [
+        does_not_start(&world, &nowhere).await,
+        refused(&world, &nowhere, &["backup", "list"]).await,
+        refused(&world, &nowhere, &["audit", "verify"]).await,
+    ] {
+        assert!(said.contains("s3://nobody-made-this"), "{said}");
+        assert!(
+            said.contains("is not there, or not for us to list"),
+            "{said}"
+        );
+        assert!(said.contains("NoSuchBucket"), "{said}");
+    }
+    let strict = Moto::start(&[("INITIAL_NO_AUTH_ACTION_COUNT", "0")]);
+    let denied = does_not_start(&world, &nowhere.by(&strict.url)).await;
+    assert!(denied.contains("403 Forbidden"), "{denied}");
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    // It takes connections and says nothing.
+    let silent = does_not_start(&world, &nowhere.by(&address)).await;
+    assert!(
+        silent.contains("nothing is served before that is known"),
+        "{silent}"
+    );
+    assert!(silent.contains("s3://nobody-made-this/anchor"), "{silent}");
+    drop(listener);
+    let away = does_not_start(&world, &nowhere.by(&address)).await;
+    assert!(
+        away.contains("nothing is served before that is known"),
+        "{away}"
+    );
+}
