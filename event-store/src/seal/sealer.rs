@@ -60,9 +60,10 @@ impl Known {
     }
 }
 
-/// What stands outside about an incarnation of the log.
+/// What stands outside about the log as it was when somebody asked.
 struct Seen {
     incarnation: Uuid,
+    sealed: Option<SignedHead>,
     anchors: Vec<SeenAt>,
 }
 
@@ -73,6 +74,11 @@ struct SeenAt {
 }
 
 impl Seen {
+    /// Whether nothing was signed since. What was, has to be asked about as well: it may be forged, too.
+    fn is_about(&self, log: &Log) -> bool {
+        self.incarnation == log.incarnation && self.sealed == log.sealed
+    }
+
     /// Compares with it. Keys that only an anchor knows are taken over, as after a restore; a head that only an anchor knows
     /// says that the database was put back or altered, and nothing is signed on top of that.
     async fn compare(self, tx: &mut PgConnection) -> Result<(), SealError> {
@@ -200,11 +206,16 @@ impl Sealer {
 
     /// Introduces a new signing key, which signs from the next head on, and destroys the one before it.
     pub async fn rotate(&self) -> Result<PublicKey, SealError> {
-        let seen = self.ask(self.look().await?.incarnation).await?;
-        let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
-        lock(&mut tx).await?;
-        let log = look(&mut tx).await?;
-        seen.compare(&mut tx).await?;
+        let (mut tx, log) = loop {
+            let seen = self.ask(&self.look().await?).await?;
+            let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
+            lock(&mut tx).await?;
+            let log = look(&mut tx).await?;
+            if seen.is_about(&log) {
+                seen.compare(&mut tx).await?;
+                break (tx, log);
+            }
+        };
         let chain = books::chain(&mut tx).await?.ok_or(SealError::NoKey)?;
         let last = chain.last().ok_or(SealError::NoKey)?;
         let introducer = self.signer(last).await?;
@@ -231,7 +242,7 @@ impl Sealer {
         // What this process did not sign itself, it does not build on before it has asked outside: before others wait for it.
         let seen = match &*known {
             Some(known) if known.is_of(&log) => None,
-            _ => Some(self.ask(log.incarnation).await?),
+            _ => Some(self.ask(&log).await?),
         };
         let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
         lock(&mut tx).await?;
@@ -241,7 +252,7 @@ impl Sealer {
         };
         let mut tree = match (known.take(), seen) {
             (Some(known), _) if known.is_of(&log) => known.tree,
-            (_, Some(seen)) if seen.incarnation == log.incarnation => {
+            (_, Some(seen)) if seen.is_about(&log) => {
                 seen.compare(&mut tx).await?;
                 books::tree(&mut tx, log.incarnation).await?
             }
@@ -281,7 +292,8 @@ impl Sealer {
     }
 
     /// Asks every anchor what was signed.
-    async fn ask(&self, incarnation: Uuid) -> Result<Seen, SealError> {
+    async fn ask(&self, log: &Log) -> Result<Seen, SealError> {
+        let incarnation = log.incarnation;
         let mut anchors = Vec::new();
         for anchor in &self.anchors {
             let name = anchor.name().to_owned();
@@ -298,6 +310,7 @@ impl Sealer {
         }
         Ok(Seen {
             incarnation,
+            sealed: log.sealed.clone(),
             anchors,
         })
     }

@@ -135,11 +135,14 @@ pub(super) fn path(id: &str, name: &str) -> PlacePath {
 }
 
 pub(super) async fn write(place: &Place, manifest: &impl Described) -> Result<(), BackupError> {
+    let path = path(manifest.id(), NAME);
     let text = serde_json::to_vec_pretty(manifest).map_err(BackupError::Serialise)?;
-    let written = place.create(&path(manifest.id(), NAME), text).await?;
-    written
-        .then_some(())
-        .ok_or_else(|| BackupError::Exists(manifest.id().to_owned()))
+    // What is there already may be our own, whose first answer was lost on the way from a bucket.
+    if place.create(&path, text.clone()).await? || place.read(&path).await? == text {
+        Ok(())
+    } else {
+        Err(BackupError::Exists(manifest.id().to_owned()))
+    }
 }
 
 /// Whether there is a backup, of whatever sense its manifest makes.

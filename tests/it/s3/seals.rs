@@ -49,10 +49,16 @@ async fn what_was_anchored_in_a_bucket_is_compared_with_the_log_by_somebody_else
     ] {
         assert!(text.contains(line), "{text}");
     }
-    // The key of a process that has seen nothing of this yet is the same, and it goes on.
-    fill(&world, EVENTS).await;
+    // A process that has seen nothing of this yet asks the bucket, and goes on.
+    for _ in 0..8 {
+        fill(&world, 512).await;
+    }
     let environment = bucket.everything();
     let part = Part::start("write-api", &world, &borrowed(&environment)).await;
+    part.shows("anchored", |metrics| {
+        metrics.value(&anchored(&bucket)) == Some(4_096.0)
+    })
+    .await;
     part.stop().await;
     // Who owns the database deletes an event, with every guard switched off and with what was signed for it.
     let mut owner = world.owner().await;
