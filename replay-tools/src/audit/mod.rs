@@ -66,14 +66,14 @@ impl AnchorArgs {
                 false => None,
             });
         };
-        if named.as_folder().is_some_and(|folder| !folder.is_dir()) {
+        let is_there = match named.as_folder() {
+            Some(folder) => folder.is_dir(),
+            None => !Anchor::open(named).await?.is_empty().await?,
+        };
+        if !is_there {
             bail!("there is no anchor in {named}");
         }
-        let anchor = Anchor::open(named).await?;
-        if anchor.is_empty().await? {
-            bail!("there is no anchor in {named}: nothing stands there");
-        }
-        Ok(Some(anchor))
+        Ok(Some(Anchor::open(named).await?))
     }
 }
 
