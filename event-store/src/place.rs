@@ -37,6 +37,8 @@ const TRIED: &str = "written-once.txt";
 /// Why a place did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
+    #[error("what a place was named by names none")]
+    Location(#[from] LocationError),
     #[error("{name} is no place to write to: it takes a path of a folder")]
     NoPlace {
         name: String,
@@ -137,6 +139,7 @@ impl Place {
         match location {
             Location::Folder(path) => Self::folder(path),
             Location::S3 { bucket, prefix } => Self::bucket(location, bucket, prefix).await,
+            Location::Refused(error) => Err((*error).into()),
         }
     }
 
@@ -145,6 +148,7 @@ impl Place {
         match location {
             Location::Folder(path) => Self::private_folder(path),
             Location::S3 { bucket, prefix } => Self::bucket(location, bucket, prefix).await,
+            Location::Refused(error) => Err((*error).into()),
         }
     }
 

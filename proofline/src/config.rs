@@ -49,15 +49,15 @@ pub struct Connections {
     pub key_file: PathBuf,
     /// Where signed heads of the log are kept outside of the database, a folder or `s3://BUCKET/PREFIX`; by default the folder
     /// `anchor` beside the key file.
-    #[arg(long, env = "PROOFLINE_ANCHOR")]
+    #[arg(long, env = "PROOFLINE_ANCHOR", value_parser = Location::of_argument)]
     pub anchor: Option<Location>,
     /// Where backups of the event store and of ClickHouse are kept, a folder or `s3://BUCKET/PREFIX`; by default the folder
     /// `backups` beside the key file.
-    #[arg(long, env = "PROOFLINE_BACKUPS")]
+    #[arg(long, env = "PROOFLINE_BACKUPS", value_parser = Location::of_argument)]
     pub backups: Option<Location>,
     /// Where backups of the key database are kept, apart from the others, a folder or `s3://BUCKET/PREFIX`; by default the folder
     /// `key-backups` beside the key file.
-    #[arg(long, env = "PROOFLINE_KEY_BACKUPS")]
+    #[arg(long, env = "PROOFLINE_KEY_BACKUPS", value_parser = Location::of_argument)]
     pub key_backups: Option<Location>,
     /// This process among those that project: like no other's. By default made of host, process and chance.
     #[arg(long, env = "PROOFLINE_WORKER", default_value_t = unlike_any_other())]

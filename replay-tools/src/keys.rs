@@ -49,7 +49,7 @@ pub(crate) struct KeyArgs {
     key_file: Option<PathBuf>,
     /// Where backups of the key database are, a folder or `s3://BUCKET/PREFIX`; by default the folder `key-backups` beside the key
     /// file.
-    #[arg(long, env = "PROOFLINE_KEY_BACKUPS")]
+    #[arg(long, env = "PROOFLINE_KEY_BACKUPS", value_parser = Location::of_argument)]
     key_backups: Option<Location>,
 }
 

@@ -16,6 +16,7 @@ const WITHOUT_TENANT: &[&str] = &[
     "/v1/consents/withdraw",
     "/v1/subjects",
     "/v1/events/stream",
+    "/v1/graphql",
     "/collect",
 ];
 const PUBLIC: &[&str] = &["/hooks/{integration_id}", "/embed/v1/{embed_key}/feed"];

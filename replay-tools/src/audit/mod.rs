@@ -52,7 +52,7 @@ pub(crate) enum AuditCommand {
 pub(crate) struct AnchorArgs {
     /// Where signed heads are kept outside of the database, a folder or `s3://BUCKET/PREFIX`; by default that of the platform that
     /// runs here.
-    #[arg(long, env = "PROOFLINE_ANCHOR")]
+    #[arg(long, env = "PROOFLINE_ANCHOR", value_parser = Location::of_argument)]
     anchor: Option<Location>,
 }
 

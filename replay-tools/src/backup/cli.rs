@@ -65,7 +65,7 @@ pub(crate) enum BackupCommand {
 #[derive(Debug, Args)]
 pub(crate) struct PlaceArgs {
     /// Where backups of the event store are, a folder or `s3://BUCKET/PREFIX`; by default the folder `backups` beside the key file.
-    #[arg(long, env = "PROOFLINE_BACKUPS")]
+    #[arg(long, env = "PROOFLINE_BACKUPS", value_parser = Location::of_argument)]
     backups: Option<Location>,
     #[command(flatten)]
     keys: KeyArgs,

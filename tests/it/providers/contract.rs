@@ -269,7 +269,13 @@ async fn an_old_key_database_and_the_copies_since_open_everybody_who_was_not_era
         payloads.insert(person, sealed(&vault, person).await);
     }
     let before = wrapped(&held).await;
-    let gone: Vec<Uuid> = payloads.keys().take(4).copied().collect();
+    // Who shares the key that wraps theirs with somebody who stays.
+    let mut sharing: BTreeMap<&str, Vec<Uuid>> = BTreeMap::new();
+    for (person, key_id, _) in &before {
+        sharing.entry(key_id).or_default().push(*person);
+    }
+    let shared = sharing.values().filter(|people| people.len() > 1);
+    let gone: Vec<Uuid> = shared.map(|people| people[0]).take(4).collect();
     vault.erase(TENANT, &gone).await.unwrap();
     let mut owner = PgConnection::connect(&held.world.keys_url).await.unwrap();
     for (person, key_id, wrapped) in &before {

@@ -39,6 +39,11 @@ async fn what_was_anchored_in_a_bucket_is_compared_with_the_log_by_somebody_else
     let verify = ["audit", "verify", "--anchor", &location];
     let nothing = refused(&world, &bucket, &verify).await;
     assert!(nothing.contains("there is no anchor in s3://"), "{nothing}");
+    // Where credentials do not belong they are not shown, either.
+    let open = ["audit", "verify", "--anchor", "s3://AKIA:hid/den@seals"];
+    let text = refused(&world, &bucket, &open).await;
+    assert!(text.contains("AWS_ACCESS_KEY_ID"), "{text}");
+    assert!(!text.contains("hid") && !text.contains("den@"), "{text}");
 
     sealed(&world, &bucket).await;
     let text = done(&world, &bucket, &verify).await;
