@@ -226,10 +226,19 @@ impl Sealer {
         let key = introduce(&mut tx, &introducer, &signer, &log, after).await?;
         tx.commit().await.map_err(SealError::Write)?;
         tracing::info!(number, key = %key, "introduced a new signing key");
-        let earlier: Vec<Uuid> = (1..number).map(seed_id).collect();
-        let destroyed = self.vault.erase_platform_keys(&earlier).await;
-        destroyed.map_err(SealError::DestroyKey)?;
+        self.destroy_before(number).await?;
         Ok(key)
+    }
+
+    /// Destroys every signing key before this one. There are some after a restore of keys from before they were replaced, and
+    /// nothing can be destroyed that wraps them.
+    async fn destroy_before(&self, number: u32) -> Result<(), SealError> {
+        let earlier: Vec<Uuid> = (1..number).map(seed_id).collect();
+        if earlier.is_empty() {
+            return Ok(());
+        }
+        let destroyed = self.vault.erase_platform_keys(&earlier).await;
+        destroyed.map_err(SealError::DestroyKey)
     }
 
     /// Answers up to where the log is sealed, and whether more is due.
@@ -250,11 +259,11 @@ impl Sealer {
         let (sealed, Some(to)) = (log.sealed(), log.due(due)) else {
             return Ok((log.sealed(), false));
         };
-        let mut tree = match (known.take(), seen) {
-            (Some(known), _) if known.is_of(&log) => known.tree,
+        let (mut tree, has_asked) = match (known.take(), seen) {
+            (Some(known), _) if known.is_of(&log) => (known.tree, false),
             (_, Some(seen)) if seen.is_about(&log) => {
                 seen.compare(&mut tx).await?;
-                books::tree(&mut tx, log.incarnation).await?
+                (books::tree(&mut tx, log.incarnation).await?, true)
             }
             // Another process was faster, so that there is something to ask for.
             _ => return Ok((sealed, true)),
@@ -272,6 +281,9 @@ impl Sealer {
         let round = grow(&mut tx, &mut tree, to_now, &log, &signer).await?;
         books::write(&mut tx, log.incarnation, &round.tiles, &round.heads).await?;
         tx.commit().await.map_err(SealError::Write)?;
+        if has_asked {
+            self.destroy_before(signer.number).await?;
+        }
         let sealed = tree.size() as i64;
         *known = Some(Known {
             incarnation: log.incarnation,

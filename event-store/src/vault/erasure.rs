@@ -148,11 +148,8 @@ impl Vault {
 
     async fn finish(&self, old: &str) -> Result<(), VaultError> {
         let mut new = match self.provider.renew(old).await {
-            // It was destroyed, and nobody came to write that down. Keys of the platform's own that a restore brought back
-            // under it, and that were replaced since, are no reason to wait: nothing wraps them anew any more.
-            Err(ProviderError::UnknownKey(_)) => {
-                return self.destroy_unless_wrapping(old, Some(PLATFORM)).await;
-            }
+            // It was destroyed, and nobody came to write that down.
+            Err(ProviderError::UnknownKey(_)) => return self.destroy(old).await,
             renewed => renewed?,
         };
         loop {
@@ -160,24 +157,18 @@ impl Vault {
                 Rewrapped::Some => {}
                 Rewrapped::Nothing => {
                     self.copy_rewrapped(old).await?;
-                    return self.destroy_unless_wrapping(old, None).await;
+                    return self.destroy(old).await;
                 }
                 Rewrapped::UnderRetired => new = self.provider.renew(&new).await?,
             }
         }
     }
 
-    /// Has the provider destroy a key that wraps nothing any more, but for keys of one tenant.
-    async fn destroy_unless_wrapping(
-        &self,
-        old: &str,
-        but_for: Option<Uuid>,
-    ) -> Result<(), VaultError> {
+    /// Has the provider destroy a key that wraps nothing any more.
+    async fn destroy(&self, old: &str) -> Result<(), VaultError> {
         let wraps = sqlx::query_scalar!(
-            r#"select exists (select from keys.subject where provider_key_id = $1 and wrapped_key is not null
-                                and tenant_id is distinct from $2) as "wraps!""#,
-            old,
-            but_for
+            r#"select exists (select from keys.subject where provider_key_id = $1 and wrapped_key is not null) as "wraps!""#,
+            old
         )
         .fetch_one(&self.keys)
         .await

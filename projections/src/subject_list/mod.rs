@@ -67,6 +67,9 @@ pub(crate) async fn not_to_be_shown(
     account: AccountId,
     among: &[Uuid],
 ) -> Result<BTreeSet<Uuid>, ReadError> {
+    if among.is_empty() {
+        return Ok(BTreeSet::new());
+    }
     let found = sqlx::query!(
         r#"select subject_id as "subject_id!", record as "record!: Json<DataSubject>" from subject_known_as($1, $2)"#,
         account.as_uuid(),

@@ -104,7 +104,7 @@ impl Question {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Outcome {
     Answered,
     /// At least one field could not be read, so that nothing is told.
@@ -116,9 +116,9 @@ enum Outcome {
 impl Outcome {
     fn of(answered: &Answered) -> Self {
         let before_any_field = |error: &ServerError| error.path.is_empty();
-        match (&answered.data, &answered.errors[..]) {
-            (_, []) => Self::Answered,
-            (GraphValue::Null, errors) if errors.iter().all(before_any_field) => Self::Refused,
+        match &answered.errors[..] {
+            [] => Self::Answered,
+            errors if errors.iter().all(before_any_field) => Self::Refused,
             _ => Self::Failed,
         }
     }

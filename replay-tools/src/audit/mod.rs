@@ -66,14 +66,15 @@ impl AnchorArgs {
                 false => None,
             });
         };
-        let is_there = match named.as_folder() {
-            Some(folder) => folder.is_dir(),
-            None => !Anchor::open(named).await?.is_empty().await?,
-        };
-        if !is_there {
+        if named.as_folder().is_some_and(|folder| !folder.is_dir()) {
             bail!("there is no anchor in {named}");
         }
-        Ok(Some(Anchor::open(named).await?))
+        let anchor = Anchor::open(named).await?;
+        // A folder without anything in it was made by a platform that has sealed nothing yet.
+        if named.as_folder().is_none() && anchor.is_empty().await? {
+            bail!("there is no anchor in {named}");
+        }
+        Ok(Some(anchor))
     }
 }
 

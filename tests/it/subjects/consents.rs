@@ -13,11 +13,33 @@ fn email(name: &str) -> Value {
 }
 
 impl Office {
-    /// As the shop tells it. Answers under which id the person's record is kept.
-    async fn withdraw(&self, person: Value, purpose: &str) -> String {
+    /// As the shop tells it. Answers under which id the person's record is kept, and the position of what was noted.
+    async fn withdraw(&self, person: Value, purpose: &str) -> (String, String) {
+        self.withdraw_by(&self.it.key, person, purpose).await
+    }
+
+    /// The same, as whose key it is tells it.
+    async fn withdraw_by(&self, key: &str, person: Value, purpose: &str) -> (String, String) {
         let body = json!({ "person": person, "purpose": purpose });
-        let noted = self.it.post("/v1/consents/withdraw", body).await.is(200);
-        noted.body["id"].as_str().unwrap().to_owned()
+        let request = self
+            .it
+            .request(Method::POST, "/v1/consents/withdraw")
+            .json(&body);
+        let noted = answered(request.bearer_auth(key)).await.is(200);
+        let text = |name: &str| noted.body[name].as_str().unwrap().to_owned();
+        (text("id"), text("position"))
+    }
+
+    /// What the shop's pages show once they know of what happened up to a position.
+    async fn feed_at(&self, position: &str) -> Value {
+        let feed = format!(
+            "/embed/v1/{}/feed?min_position={position}",
+            self.shop.embed_key
+        );
+        answered(self.it.request(Method::GET, &feed))
+            .await
+            .is(200)
+            .body
     }
 
     async fn agree(&self, person: Value, purpose: &str) {
@@ -42,7 +64,7 @@ async fn who_objects_is_not_named_until_they_agree_again() {
     office.pages_show(vec![ANNA, ANNA, BOB]).await;
     // To be measured is another matter, and to have data sold or shared is not.
     office.withdraw(email("anna"), "analytics").await;
-    let bob = office.withdraw(email("bob"), "sharing").await;
+    let (bob, _) = office.withdraw(email("bob"), "sharing").await;
     office.pages_show(vec![ANNA, ANNA, SOMEONE]).await;
     let record = office.read(&format!("/v1/subjects/{bob}")).await.is(200);
     assert_eq!(record.body["consents"]["sharing"]["state"], "withdrawn");
@@ -58,8 +80,8 @@ async fn who_is_known_by_several_addresses_objects_once_and_by_any_of_them() {
     let record = office.record_of("Anna").await;
     let link = format!("{record}/identities");
     office.enter(&link, email("annie")).await.is(200);
-    let noted = office.withdraw(email("annie"), "display").await;
-    assert_eq!(record, format!("/v1/subjects/{noted}"));
+    let (kept, _) = office.withdraw(email("annie"), "display").await;
+    assert_eq!(record, format!("/v1/subjects/{kept}"));
     office.pages_show(vec![SOMEONE, SOMEONE]).await;
     office.agree(email("anna"), "display").await;
     office.pages_show(vec![ANNA, ANNIE]).await;
@@ -71,36 +93,18 @@ async fn what_somebody_says_to_one_account_is_nothing_to_another() {
     let _projecting = office.projecting();
     office.order("Anna", 1).await;
     let other = office.it.other_key().await;
-    let body = json!({ "person": email("anna"), "purpose": "display" });
-    let noted = office
-        .it
-        .request(Method::POST, "/v1/consents/withdraw")
-        .json(&body);
-    let noted = answered(noted.bearer_auth(other)).await.is(200);
+    let (theirs, position) = office.withdraw_by(&other, email("anna"), "display").await;
+    office.feed_at(&position).await;
     // As if the other account's person were known by the same id.
     let anna = office.record_of("Anna").await;
     let anna = anna.rsplit_once('/').unwrap().1;
-    let position = noted.body["position"].as_str().unwrap();
-    let feed = format!(
-        "/embed/v1/{}/feed?min_position={position}",
-        office.shop.embed_key
-    );
-    answered(office.it.request(Method::GET, &feed))
-        .await
-        .is(200);
     let planted = sqlx::query(
         "update rm_subject_list_v1.subject
          set record = jsonb_set(record::jsonb, '{identities}', to_jsonb(array[$1]))::json
          where subject_id = $2",
     )
     .bind(anna)
-    .bind(
-        noted.body["id"]
-            .as_str()
-            .unwrap()
-            .parse::<uuid::Uuid>()
-            .unwrap(),
-    )
+    .bind(theirs.parse::<uuid::Uuid>().unwrap())
     .execute(&mut office.it.world.owner().await)
     .await
     .unwrap();
@@ -116,17 +120,9 @@ async fn a_read_that_names_the_position_of_an_objection_sees_it() {
     office.order("Anna", 1).await;
     office.pages_show(vec![ANNA]).await;
     for _ in 0..5 {
-        let body = json!({ "person": email("anna"), "purpose": "display" });
-        let noted = office.it.post("/v1/consents/withdraw", body).await.is(200);
-        let position = noted.body["position"].as_str().unwrap();
-        let feed = format!(
-            "/embed/v1/{}/feed?min_position={position}",
-            office.shop.embed_key
-        );
-        let feed = answered(office.it.request(Method::GET, &feed))
-            .await
-            .is(200);
-        assert_eq!(feed.body["items"][0]["message"], SOMEONE);
+        let (_, position) = office.withdraw(email("anna"), "display").await;
+        let feed = office.feed_at(&position).await;
+        assert_eq!(feed["items"][0]["message"], SOMEONE);
         office.agree(email("anna"), "display").await;
         office.pages_show(vec![ANNA]).await;
     }
@@ -151,15 +147,23 @@ async fn who_objects_is_found_without_a_look_at_everybody() {
         .execute(&mut owner)
         .await
         .unwrap();
-    let plan: Vec<String> = sqlx::query_scalar(
-        "explain select * from rm_subject_list_v1.subject
-         where account_id = $1 and (subject_id = any ($2) or (record -> 'identities')::jsonb ?| $2::text[])",
+    // What the function does, which nobody's plan shows.
+    let body: String = sqlx::query_scalar(
+        "select prosrc from pg_proc where oid = 'rm_subject_list_v1.subject_known_as'::regproc",
     )
-    .bind(account)
-    .bind(vec![uuid::Uuid::now_v7()])
-    .fetch_all(&mut owner)
+    .fetch_one(&mut owner)
     .await
     .unwrap();
+    let statement = body
+        .replace("= account", "= $1")
+        .replace("among", "$2")
+        .replace("from subject", "from rm_subject_list_v1.subject");
+    let plan: Vec<String> = sqlx::query_scalar(&format!("explain {statement}"))
+        .bind(account)
+        .bind(vec![uuid::Uuid::now_v7()])
+        .fetch_all(&mut owner)
+        .await
+        .unwrap();
     assert!(
         plan.iter().any(|line| line.contains("subject_by_identity")),
         "{plan:#?}"
