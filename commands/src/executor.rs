@@ -98,6 +98,11 @@ impl Executor {
         }
     }
 
+    /// Where the log's data may lie.
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.store.region()
+    }
+
     /// Runs a command on one aggregate. `owner` is the site where there is one, else the account.
     pub async fn execute<A>(
         &self,

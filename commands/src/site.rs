@@ -1,7 +1,7 @@
 //! Sites: everything else of a merchant hangs on one.
 
 use domain::site::{Site, SiteCommand, SiteError, SiteEvent, SiteSettings};
-use domain::{AccountId, EmbedKey, Hostname, SiteId, SiteName};
+use domain::{AccountId, DataRegion, EmbedKey, Hostname, SiteId, SiteName};
 use event_store::{Excluded, Tag};
 
 use crate::call::Call;
@@ -27,6 +27,8 @@ pub struct Sites {
 pub struct NewSite {
     pub name: SiteName,
     pub domain: Hostname,
+    /// Where its data has to lie; where nothing is said, that is where the platform keeps it.
+    pub data_region: Option<DataRegion>,
 }
 
 /// A domain belongs to one site, across all accounts, except for the name by which everybody calls his own machine. Nothing
@@ -60,6 +62,7 @@ impl Sites {
             name: site.name,
             domain: site.domain,
             embed_key: self.embed_key(id),
+            data_region: self.region_for(site.data_region)?,
             at: call.at,
         };
         self.executor
@@ -69,6 +72,16 @@ impl Sites {
                 CommandError::Taken => CommandError::Refused(Box::new(SiteError::DomainTaken)),
                 other => other,
             })
+    }
+
+    /// In which region a site's data lies: the log's own, if in any.
+    fn region_for(&self, asked: Option<DataRegion>) -> Result<Option<DataRegion>, CommandError> {
+        let own = self.executor.region().map(DataRegion::parse).transpose();
+        let own = own.map_err(|error| CommandError::Internal(error.into()))?;
+        if asked.is_some() && asked != own {
+            return Err(CommandError::Refused(Box::new(SiteError::UnknownRegion)));
+        }
+        Ok(own)
     }
 
     pub async fn change(

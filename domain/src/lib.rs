@@ -31,6 +31,7 @@ mod message;
 mod money;
 mod person;
 mod pii;
+mod region;
 mod state;
 mod stored_names;
 mod text;
@@ -56,6 +57,7 @@ pub use crate::person::{
     Buyer, City, CountryCode, Email, FirstName, InvalidCountryCode, InvalidEmail, LastName,
 };
 pub use crate::pii::Pii;
+pub use crate::region::{DataRegion, DataRegionError};
 pub use crate::state::{OtherAggregate, State};
 pub use crate::stored_names::UnknownName;
 pub use crate::text::{

@@ -16,6 +16,7 @@ use crate::append::{self, Append, AppendError, AppendLane, Appended, Tag, TagKey
 use crate::bucket::Bucket;
 use crate::feed::Notifier;
 use crate::pool::recognise_cluster;
+use crate::region;
 use crate::token::{LogName, Token};
 use crate::vault::{Vault, VaultError};
 
@@ -124,6 +125,7 @@ pub struct Store {
     lane: AppendLane,
     tags: TagKey,
     incarnation: Uuid,
+    region: Option<Arc<str>>,
     notifier: Option<Notifier>,
 }
 
@@ -131,11 +133,14 @@ impl Store {
     /// `lane` is a pool of the lane's own, made by [`crate::connect_lane`], so that loads never starve it.
     pub async fn open(lane: PgPool, streams: Streams, tags: TagKey) -> Result<Self, StoreError> {
         let incarnation = incarnation(&streams.pool, LogName::Events).await?;
+        let region = region::of_events(&streams.pool).await;
+        let region = region.map_err(StoreError::ReadLog)?.map(Arc::from);
         Ok(Self {
             streams,
             lane: append::start(lane, incarnation),
             tags,
             incarnation,
+            region,
             notifier: None,
         })
     }
@@ -203,6 +208,11 @@ impl Store {
             incarnation: self.incarnation,
             position,
         }
+    }
+
+    /// Where the log's data may lie, as it was told before it was opened.
+    pub fn region(&self) -> Option<&str> {
+        self.region.as_deref()
     }
 
     pub fn streams(&self) -> &Streams {

@@ -10,7 +10,8 @@ create table site (
   version            bigint      not null,
   position           bigint      not null,
   registered_at      timestamptz not null,
-  updated_at         timestamptz not null
+  updated_at         timestamptz not null,
+  data_region        text
 );
 
 -- After the rows are loaded: an index is built once, and COPY passes no row-level security.

@@ -23,6 +23,7 @@ use write_api::WriteState;
 
 use crate::chores::{Chores, erase_those_who_came_back};
 use crate::config::{Connections, Tuning};
+use crate::migrate::check_region;
 use crate::secrets::Secrets;
 use crate::write_side;
 
@@ -60,6 +61,7 @@ pub struct App {
 impl App {
     /// Opens what the part needs. Postgres must serve, and be migrated; the other engines need not.
     pub async fn open(part: Part, connections: &Connections, tuning: &Tuning) -> Result<Self> {
+        check_region(connections).await?;
         let secrets = Secrets::open(connections).await?;
         let vault = write_side::vault(connections, &secrets).await?;
         erase_those_who_came_back(connections, &vault).await?;
@@ -91,7 +93,7 @@ impl App {
                 Arc::new(keys),
                 impressions,
                 secrets.exports.clone(),
-                tuning.write(),
+                tuning.write(connections.region.as_ref())?,
             );
             routes = routes.merge(write_api::router(state));
         }

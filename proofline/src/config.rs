@@ -1,10 +1,13 @@
 //! Where everything is, for every subcommand.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
 use chrono::TimeDelta;
+use domain::{DataRegion, DataRegionError};
 use engines::Urls;
 use event_store::{Location, Place};
 use key_providers::KeyProviderArgs;
@@ -59,6 +62,10 @@ pub struct Connections {
     /// `key-backups` beside the key file.
     #[arg(long, env = "PROOFLINE_KEY_BACKUPS", value_parser = Location::of_argument)]
     pub key_backups: Option<Location>,
+    /// In which region everything of this platform is, by a name such as `eu`. Its databases are told by `migrate`, and no
+    /// process of another region opens them.
+    #[arg(long, env = "PROOFLINE_REGION")]
+    pub region: Option<DataRegion>,
     /// This process among those that project: like no other's. By default made of host, process and chance.
     #[arg(long, env = "PROOFLINE_WORKER", default_value_t = unlike_any_other())]
     pub worker: String,
@@ -87,9 +94,10 @@ impl Connections {
             clickhouse_database: "proofline".to_owned(),
             key_provider,
             key_file: data_dir.join("keys.json"),
-            anchor: location("PROOFLINE_ANCHOR")?,
-            backups: location("PROOFLINE_BACKUPS")?,
-            key_backups: location("PROOFLINE_KEY_BACKUPS")?,
+            anchor: named("PROOFLINE_ANCHOR")?,
+            backups: named("PROOFLINE_BACKUPS")?,
+            key_backups: named("PROOFLINE_KEY_BACKUPS")?,
+            region: named("PROOFLINE_REGION")?,
             // Only one platform at a time runs on a data directory: what one that was killed had leased is its
             // successor's at once.
             worker: format!(
@@ -195,15 +203,15 @@ impl Connections {
 }
 
 /// What a variable names. `None` where it is not set.
-fn location(variable: &str) -> Result<Option<Location>> {
+fn named<T>(variable: &str) -> Result<Option<T>>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
     let named = match std::env::var(variable) {
         Err(std::env::VarError::NotPresent) => return Ok(None),
         named => named.with_context(|| variable.to_owned())?,
     };
-    let location = named.parse::<Location>();
-    location
-        .map(Some)
-        .with_context(|| format!("{variable} names no place"))
+    named.parse().map(Some).with_context(|| variable.to_owned())
 }
 
 fn unlike_any_other() -> String {
@@ -247,6 +255,10 @@ pub struct Tuning {
         value_parser = clap::value_parser!(u16).range(365..)
     )]
     pub audit_retention_days: u16,
+    /// The platforms of other regions, whose sites are registered there: `us=https://us.example.com`, several with commas
+    /// between them.
+    #[arg(long, env = "PROOFLINE_OTHER_REGIONS", value_delimiter = ',')]
+    pub other_regions: Vec<OtherRegion>,
     /// Serve over TLS, with the certificates in this PEM file: the server's, then those that lead to its root. New files are
     /// taken over within a minute.
     #[arg(long, env = "PROOFLINE_TLS_CERTIFICATES")]
@@ -265,6 +277,44 @@ pub struct Tuning {
     pub backup_retention: Retention,
 }
 
+/// Another region's platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherRegion {
+    pub name: DataRegion,
+    /// Without a slash at the end.
+    pub url: String,
+}
+
+/// Why a text names no region's platform.
+#[derive(Debug, thiserror::Error)]
+pub enum OtherRegionError {
+    #[error("this takes a region and its platform's URL, such as us=https://us.example.com")]
+    NoPair,
+    #[error("the region has no such name")]
+    Name(#[from] DataRegionError),
+    #[error("the platform of another region is at an http or https URL without query and password")]
+    Url,
+}
+
+impl FromStr for OtherRegion {
+    type Err = OtherRegionError;
+
+    fn from_str(text: &str) -> Result<Self, OtherRegionError> {
+        let (name, url) = text.split_once('=').ok_or(OtherRegionError::NoPair)?;
+        let parsed = Url::parse(url).map_err(|_| OtherRegionError::Url)?;
+        let is_plain = matches!(parsed.scheme(), "http" | "https")
+            && (parsed.username(), parsed.password()) == ("", None)
+            && (parsed.query(), parsed.fragment()) == (None, None);
+        if !is_plain {
+            return Err(OtherRegionError::Url);
+        }
+        Ok(Self {
+            name: DataRegion::parse(name)?,
+            url: parsed.as_str().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
 impl Tuning {
     /// `None` where nothing is said of it.
     pub fn tls(&self) -> Result<Option<TlsFiles>> {
@@ -278,16 +328,23 @@ impl Tuning {
         }
     }
 
-    pub fn write(&self) -> WriteConfig {
+    /// `own` is the region of the platform itself.
+    pub fn write(&self, own: Option<&DataRegion>) -> Result<WriteConfig> {
         let quota = |per_second: u32| Quota {
             per_second,
             burst: per_second.saturating_mul(10),
         };
-        WriteConfig {
+        let others = self.other_regions.iter().cloned();
+        let other_regions: BTreeMap<_, _> = others.map(|other| (other.name, other.url)).collect();
+        if own.is_some_and(|own| other_regions.contains_key(own)) {
+            bail!("PROOFLINE_OTHER_REGIONS names PROOFLINE_REGION itself");
+        }
+        Ok(WriteConfig {
+            other_regions,
             collect_events_per_site: quota(self.collect_events_per_second),
             collect_requests_per_network: quota(self.collect_requests_per_second),
             ..WriteConfig::default()
-        }
+        })
     }
 
     pub fn read(&self) -> ReadConfig {
@@ -315,6 +372,7 @@ mod tests {
             anchor: None,
             backups: None,
             key_backups: None,
+            region: None,
             worker: String::new(),
         }
     }

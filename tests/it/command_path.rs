@@ -55,6 +55,7 @@ fn site(name: &str) -> NewSite {
     NewSite {
         name: SiteName::parse(name).unwrap(),
         domain: Hostname::parse("shop.example.com").unwrap(),
+        data_region: None,
     }
 }
 

@@ -32,6 +32,7 @@ mod part;
 mod partitions;
 mod projectors;
 mod providers;
+mod regions;
 mod restored;
 mod s3;
 mod seals;

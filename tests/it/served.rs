@@ -349,6 +349,7 @@ pub(crate) fn connections(world: &World) -> Connections {
         anchor: None,
         backups: None,
         key_backups: None,
+        region: None,
         worker: uuid::Uuid::now_v7().to_string(),
     }
 }
@@ -361,6 +362,7 @@ pub(crate) fn tuning() -> Tuning {
         audit_retention_days: 2_557,
         tls_certificates: None,
         tls_private_key: None,
+        other_regions: vec!["us=https://us.example.com/".parse().unwrap()],
         backup_every_hours: None,
         backup_retention: replay_tools::backup::Retention::default(),
     }

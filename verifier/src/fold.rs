@@ -81,6 +81,7 @@ impl Model {
                 "position",
                 "registered_at",
                 "updated_at",
+                "data_region",
             ],
             Self::Notification => &[
                 "notification_id",
@@ -285,20 +286,24 @@ impl Fold {
 
     fn site_registered(&mut self, row: &EventRow, payload: &Value) -> Result<()> {
         let (settings, at) = (&payload["settings"], micros(payload, "at")?);
+        let promised = match payload.get("data_region") {
+            Some(_) => Some(text(payload, "data_region")?),
+            None => None,
+        };
         self.insert(
             row,
             [
-                text(payload, "name")?,
-                text(payload, "domain")?,
-                text(payload, "embed_key")?,
-                number(settings, "feed_items_max")?,
-                number(settings, "feed_age_hours_max")?,
-                row.sequence.to_string(),
-                row.position.to_string(),
-                at.clone(),
-                at,
-            ]
-            .map(Some),
+                Some(text(payload, "name")?),
+                Some(text(payload, "domain")?),
+                Some(text(payload, "embed_key")?),
+                Some(number(settings, "feed_items_max")?),
+                Some(number(settings, "feed_age_hours_max")?),
+                Some(row.sequence.to_string()),
+                Some(row.position.to_string()),
+                Some(at.clone()),
+                Some(at),
+                promised,
+            ],
         )
     }
 

@@ -1,10 +1,12 @@
 //! What handlers share.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
 use commands::Commands;
+use domain::DataRegion;
 use platform::auth::Authenticate;
 use platform::rate_limit::{Quota, RateLimit};
 use platform::signed::Signer;
@@ -18,12 +20,13 @@ pub struct Shared {
     pub(crate) impressions: Signer,
     pub(crate) exports: Signer,
     pub(crate) limits: Limits,
+    pub(crate) other_regions: BTreeMap<DataRegion, String>,
     authenticate: Arc<dyn Authenticate>,
 }
 
-/// How much the public routes take. Trusted proxies, which decide what a network is, are set once for both APIs in
+/// How much the public routes take, and where what belongs elsewhere is taken. Trusted proxies, which decide what a network is, are set once for both APIs in
 /// [`platform::serve::Ops`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteConfig {
     /// Requests to `/collect` from one network.
     pub collect_requests_per_network: Quota,
@@ -33,6 +36,8 @@ pub struct WriteConfig {
     pub hook_deliveries_per_network: Quota,
     /// Deliveries to `/hooks` that one integration's secret has signed.
     pub hook_deliveries_per_integration: Quota,
+    /// The platforms of other regions, by their URLs, without a slash at the end.
+    pub other_regions: BTreeMap<DataRegion, String>,
 }
 
 pub(crate) struct Limits {
@@ -56,7 +61,8 @@ impl WriteState {
             commands,
             impressions,
             exports,
-            limits: Limits::new(config),
+            limits: Limits::new(&config),
+            other_regions: config.other_regions,
             authenticate,
         }))
     }
@@ -69,12 +75,13 @@ impl Default for WriteConfig {
             collect_events_per_site: Quota::new(5_000, 50_000),
             hook_deliveries_per_network: Quota::new(500, 2_000),
             hook_deliveries_per_integration: Quota::new(100, 1_000),
+            other_regions: BTreeMap::new(),
         }
     }
 }
 
 impl Limits {
-    fn new(config: WriteConfig) -> Self {
+    fn new(config: &WriteConfig) -> Self {
         Self {
             collect_network: RateLimit::new("collect-network", config.collect_requests_per_network),
             collect_site: RateLimit::new("collect-site", config.collect_events_per_site),

@@ -9,6 +9,7 @@ use super::{SiteCommand, SiteError, SiteEvent, SiteSettings};
 use crate::credential::EmbedKey;
 use crate::host::Hostname;
 use crate::ids::AccountId;
+use crate::region::DataRegion;
 use crate::text::SiteName;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub struct RegisteredSite {
     pub registered_name: SiteName,
     pub domain: Hostname,
     pub embed_key: EmbedKey,
+    #[serde(default)]
+    pub data_region: Option<DataRegion>,
     pub settings: SiteSettings,
 }
 
@@ -40,8 +43,9 @@ impl Site {
                 name,
                 domain,
                 embed_key,
+                data_region,
                 at,
-            } => self.register(account_id, name, domain, embed_key, at),
+            } => self.register(account_id, name, domain, embed_key, data_region, at),
             SiteCommand::Change { name, settings, at } => self.change(name, settings, at),
         }
     }
@@ -52,6 +56,7 @@ impl Site {
         name: SiteName,
         domain: Hostname,
         embed_key: EmbedKey,
+        data_region: Option<DataRegion>,
         at: DateTime<Utc>,
     ) -> Result<Vec<SiteEvent>, SiteError> {
         match &self.registered {
@@ -60,6 +65,7 @@ impl Site {
                 name,
                 domain,
                 embed_key,
+                data_region,
                 settings: SiteSettings::default(),
                 at,
             }]),
@@ -67,7 +73,8 @@ impl Site {
                 if site.account_id == account_id
                     && site.registered_name == name
                     && site.domain == domain
-                    && site.embed_key == embed_key =>
+                    && site.embed_key == embed_key
+                    && site.data_region == data_region =>
             {
                 Ok(vec![])
             }
@@ -118,6 +125,7 @@ impl Aggregate for Site {
                 name,
                 domain,
                 embed_key,
+                data_region,
                 settings,
                 at: _,
             } => {
@@ -127,6 +135,7 @@ impl Aggregate for Site {
                     name,
                     domain,
                     embed_key,
+                    data_region,
                     settings,
                 });
             }

@@ -8,6 +8,8 @@ pub enum SiteError {
     AlreadyRegistered,
     #[error("This domain belongs to another site.")]
     DomainTaken,
+    #[error("This platform keeps no data in this region.")]
+    UnknownRegion,
 }
 
 impl DomainError for SiteError {
@@ -16,6 +18,7 @@ impl DomainError for SiteError {
             Self::NotRegistered => "site_not_registered",
             Self::AlreadyRegistered => "site_already_registered",
             Self::DomainTaken => "site_domain_taken",
+            Self::UnknownRegion => "site_unknown_region",
         }
     }
 
@@ -24,6 +27,7 @@ impl DomainError for SiteError {
             Self::NotRegistered => ErrorKind::NotFound,
             Self::AlreadyRegistered => ErrorKind::Conflict,
             Self::DomainTaken => ErrorKind::Taken,
+            Self::UnknownRegion => ErrorKind::Invalid,
         }
     }
 }

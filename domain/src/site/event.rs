@@ -8,6 +8,7 @@ use super::SiteSettings;
 use crate::credential::EmbedKey;
 use crate::host::Hostname;
 use crate::ids::AccountId;
+use crate::region::DataRegion;
 use crate::text::SiteName;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub enum SiteEvent {
         name: SiteName,
         domain: Hostname,
         embed_key: EmbedKey,
+        /// Where the site's data may lie; nothing was promised where it is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data_region: Option<DataRegion>,
         settings: SiteSettings,
         at: DateTime<Utc>,
     },

@@ -22,6 +22,10 @@ fn domain(text: &str) -> Hostname {
     Hostname::parse(text).unwrap()
 }
 
+fn region(text: &str) -> DataRegion {
+    DataRegion::parse(text).unwrap()
+}
+
 fn wide() -> SiteSettings {
     SiteSettings::try_new(50, 720).unwrap()
 }
@@ -32,6 +36,20 @@ fn registered() -> SiteEvent {
         name: name("Trail Shop"),
         domain: domain("shop.example.com"),
         embed_key: EmbedKey::from_bytes([0xAB; 16]),
+        data_region: Some(region("eu")),
+        settings: SiteSettings::default(),
+        at: noon(),
+    }
+}
+
+/// Nobody was promised where data may lie.
+fn registered_before_regions() -> SiteEvent {
+    SiteEvent::Registered {
+        account_id: account_id(),
+        name: name("Trail Shop"),
+        domain: domain("shop.example.com"),
+        embed_key: EmbedKey::from_bytes([0xAB; 16]),
+        data_region: None,
         settings: SiteSettings::default(),
         at: noon(),
     }
@@ -57,25 +75,29 @@ fn register() -> SiteCommand {
         name: name("Trail Shop"),
         domain: domain("shop.example.com"),
         embed_key: EmbedKey::from_bytes([0xAB; 16]),
+        data_region: Some(region("eu")),
         at: noon(),
     }
 }
 
 /// A registration that differs from [`register`] in one fact each.
-fn other_registrations() -> [SiteCommand; 4] {
-    let registration =
-        |account: u8, site_name: &str, host: &str, key_byte: u8| SiteCommand::Register {
+fn other_registrations() -> [SiteCommand; 5] {
+    let registration = |account: u8, site_name: &str, host: &str, key_byte: u8, kept: &str| {
+        SiteCommand::Register {
             account_id: id(account),
             name: name(site_name),
             domain: domain(host),
             embed_key: EmbedKey::from_bytes([key_byte; 16]),
+            data_region: Some(region(kept)),
             at: noon(),
-        };
+        }
+    };
     [
-        registration(0xAD, "Trail Shop", "shop.example.com", 0xAB),
-        registration(0xAC, "Another", "shop.example.com", 0xAB),
-        registration(0xAC, "Trail Shop", "www.example.com", 0xAB),
-        registration(0xAC, "Trail Shop", "shop.example.com", 0xCD),
+        registration(0xAD, "Trail Shop", "shop.example.com", 0xAB, "eu"),
+        registration(0xAC, "Another", "shop.example.com", 0xAB, "eu"),
+        registration(0xAC, "Trail Shop", "www.example.com", 0xAB, "eu"),
+        registration(0xAC, "Trail Shop", "shop.example.com", 0xCD, "eu"),
+        registration(0xAC, "Trail Shop", "shop.example.com", 0xAB, "us"),
     ]
 }
 
@@ -217,6 +239,11 @@ fn each_refusal_has_its_code_and_kind() {
             "site_already_registered",
             ErrorKind::Conflict,
         ),
+        (
+            SiteError::UnknownRegion,
+            "site_unknown_region",
+            ErrorKind::Invalid,
+        ),
     ] {
         assert_eq!((error.code(), error.kind()), (code, kind));
         assert!(error.to_string().ends_with('.'), "{error}");
@@ -230,6 +257,7 @@ fn golden_files_are_read_and_written_as_they_stand() {
         SiteEvent::TYPES,
         &[
             ("registered.v1", registered()),
+            ("registered.minimal.v1", registered_before_regions()),
             ("renamed.v1", renamed("Trail & Road")),
             ("settings_changed.v1", settings_changed(wide())),
         ],

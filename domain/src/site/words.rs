@@ -10,14 +10,21 @@ impl SiteEvent {
                 name,
                 domain,
                 embed_key,
+                data_region,
                 settings,
                 at: _,
-            } => format!(
-                "The site {} on {domain} was registered for account {account_id} with embed key {embed_key}; its feed \
-                 shows {}.",
-                quoted(name.as_str()),
-                shown(*settings)
-            ),
+            } => {
+                let kept = match data_region {
+                    Some(region) => format!(", its data in region {region}"),
+                    None => String::new(),
+                };
+                format!(
+                    "The site {} on {domain} was registered for account {account_id} with embed key {embed_key}{kept}; its \
+                     feed shows {}.",
+                    quoted(name.as_str()),
+                    shown(*settings)
+                )
+            }
             Self::Renamed { name, at: _ } => {
                 format!("The site was renamed {}.", quoted(name.as_str()))
             }
@@ -37,19 +44,26 @@ impl Site {
             registered_name,
             domain,
             embed_key,
+            data_region,
             settings,
         }) = self.registered()
         else {
             return Vec::new();
         };
-        vec![
+        let mut facts = vec![
             Fact::new("name", quoted(name.as_str())),
             Fact::new("registered as", quoted(registered_name.as_str())),
             Fact::new("domain", domain.as_str()),
             Fact::new("account", account_id.to_string()),
             Fact::new("embed key", embed_key.as_str()),
             Fact::new("feed shows", shown(*settings)),
-        ]
+        ];
+        facts.extend(
+            data_region
+                .as_ref()
+                .map(|region| Fact::new("data region", region.as_str())),
+        );
+        facts
     }
 }
 

@@ -17,7 +17,7 @@ pub async fn get(tx: &mut ReadTx, site: SiteId) -> Result<AsOf<Option<SiteRow>>,
     let row = sqlx::query_as!(
         SiteRow,
         "select site_id, name, domain, embed_key, feed_items_max, feed_age_hours_max, version, position,
-                registered_at, updated_at
+                registered_at, updated_at, data_region
          from site where site_id = $1",
         site.as_uuid()
     )
@@ -36,7 +36,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         SiteRow,
         "select site_id, name, domain, embed_key, feed_items_max, feed_age_hours_max, version, position,
-                registered_at, updated_at
+                registered_at, updated_at, data_region
          from site where position > $1 order by position limit $2",
         after.unwrap_or(0),
         i64::from(limit) + 1

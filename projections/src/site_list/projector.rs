@@ -27,6 +27,7 @@ pub struct Row {
     position: i64,
     registered_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    data_region: Option<String>,
 }
 
 impl Rows for SiteList {
@@ -58,6 +59,7 @@ impl Rows for SiteList {
                 name,
                 domain,
                 embed_key,
+                data_region,
                 settings,
                 at,
             } => {
@@ -74,6 +76,7 @@ impl Rows for SiteList {
                     position: recorded.position,
                     registered_at: to_micros(at),
                     updated_at: to_micros(at),
+                    data_region: data_region.map(|region| region.as_str().to_owned()),
                 }
             }
             SiteEvent::Renamed { name, at } => Row {
@@ -97,7 +100,8 @@ impl Rows for SiteList {
     }
 
     fn heap_bytes(row: &Row) -> usize {
-        row.name.capacity() + row.domain.capacity() + row.embed_key.capacity()
+        let region = row.data_region.as_ref().map_or(0, String::capacity);
+        row.name.capacity() + row.domain.capacity() + row.embed_key.capacity() + region
     }
 }
 
@@ -106,7 +110,7 @@ impl PgProjector for SiteList {
         sqlx::query_as!(
             Row,
             "select site_id, account_id, name, domain, embed_key, feed_items_max, feed_age_hours_max, version, position,
-                    registered_at, updated_at
+                    registered_at, updated_at, data_region
              from site where site_id = any($1)",
             keys
         )
@@ -127,7 +131,8 @@ impl PgProjector for SiteList {
             &column(rows, |row| row.version),
             &column(rows, |row| row.position),
             &column(rows, |row| row.registered_at),
-            &column(rows, |row| row.updated_at)
+            &column(rows, |row| row.updated_at),
+            &column(rows, |row| row.data_region.as_deref()) as _
         )
         .execute(tx)
         .await?;
@@ -143,10 +148,10 @@ impl PgProjector for SiteList {
 
     const COPY: &'static str = "copy site (site_id, account_id, name, domain, embed_key, feed_items_max, \
          feed_age_hours_max, version, position, registered_at, \
-         updated_at) from stdin (format binary)";
+         updated_at, data_region) from stdin (format binary)";
 
     fn copy(row: &Row, out: &mut CopyRows) {
-        out.row(11)
+        out.row(12)
             .uuid(row.site_id)
             .uuid(row.account_id)
             .text(&row.name)
@@ -157,6 +162,7 @@ impl PgProjector for SiteList {
             .i64(row.version)
             .i64(row.position)
             .time(row.registered_at)
-            .time(row.updated_at);
+            .time(row.updated_at)
+            .text_or_null(row.data_region.as_deref());
     }
 }

@@ -19,4 +19,6 @@ pub struct SiteRow {
     pub position: i64,
     pub registered_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    /// Where its data may lie. `None` where that was not said when it was registered.
+    pub data_region: Option<String>,
 }

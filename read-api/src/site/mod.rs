@@ -33,6 +33,10 @@ struct Site {
     /// Public: names the site in the shop's pages.
     #[schema(example = "pk_0123456789abcdef0123456789abcdef")]
     embed_key: String,
+    /// Where its data lies; not there where that was not said when it was registered.
+    #[schema(example = "eu")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_region: Option<String>,
     settings: Settings,
     /// Also the `ETag`, as `"v1"`.
     #[schema(example = 1)]
@@ -60,6 +64,7 @@ impl From<SiteRow> for Site {
             name: row.name,
             domain: row.domain,
             embed_key: row.embed_key,
+            data_region: row.data_region,
             settings: Settings {
                 feed_items_max: row.feed_items_max,
                 feed_age_hours_max: row.feed_age_hours_max,

@@ -76,6 +76,12 @@ impl AnchorArgs {
         }
         Ok(Some(anchor))
     }
+
+    /// One that there has to be.
+    pub(crate) async fn open_known(&self, data_dir: &Path) -> Result<Anchor> {
+        let anchor = self.open(data_dir).await?;
+        anchor.context("there is no anchor to ask: name it with --anchor")
+    }
 }
 
 impl AuditCommand {

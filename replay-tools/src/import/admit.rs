@@ -42,6 +42,7 @@ pub(super) enum Owner {
 /// but the fields that this build knows.
 pub(super) fn admit(
     tenant: Uuid,
+    region: Option<&str>,
     aggregate_type: &str,
     aggregate_id: &str,
     sequence: i64,
@@ -71,6 +72,7 @@ pub(super) fn admit(
         return Err(Refusal::NotABeginning);
     }
     check_account(&event, tenant, aggregate_id)?;
+    check_region(&event, region)?;
     let encoded = encode(&event).map_err(|error| Refusal::Undecodable(error.to_string()))?;
     if let Some(pointer) = unknown_field(&given, &encoded.payload) {
         return Err(Refusal::UnknownField { pointer });
@@ -182,6 +184,19 @@ fn check_account(event: &Event, tenant: Uuid, aggregate_id: &str) -> Result<(), 
     }
 }
 
+/// What was promised of where a site's data lies holds here, too.
+fn check_region(event: &Event, own: Option<&str>) -> Result<(), Refusal> {
+    match event {
+        Event::Site(SiteEvent::Registered {
+            data_region: Some(promised),
+            ..
+        }) if own != Some(promised.as_str()) => Err(Refusal::OtherRegion {
+            found: promised.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Whether every envelope holds its value in the clear.
 fn is_plain(value: &Value) -> bool {
     match value {
@@ -255,7 +270,7 @@ mod tests {
 
     fn refused(aggregate_type: &str, sequence: i64, mapped: Mapped) -> String {
         let id = Uuid::from_u128(2).to_string();
-        match admit(TENANT, aggregate_type, &id, sequence, mapped) {
+        match admit(TENANT, Some("eu"), aggregate_type, &id, sequence, mapped) {
             Err(refusal) => refusal.to_string(),
             Ok(_) => panic!("it was admitted"),
         }
@@ -266,7 +281,8 @@ mod tests {
         let mapped = site_registered();
         let given = mapped.payload.clone();
         let id = Uuid::from_u128(2).to_string();
-        let admitted = admit(TENANT, "site", &id, 1, mapped).unwrap_or_else(|r| panic!("{r}"));
+        let admitted =
+            admit(TENANT, Some("eu"), "site", &id, 1, mapped).unwrap_or_else(|r| panic!("{r}"));
         assert_eq!(admitted.event.payload, given);
         assert_eq!(admitted.owner, Owner::Site);
     }
@@ -326,6 +342,13 @@ mod tests {
     }
 
     #[test]
+    fn a_site_whose_data_belongs_elsewhere_is_refused() {
+        let mut mapped = site_registered();
+        mapped.payload["data_region"] = json!("us");
+        assert!(refused("site", 1, mapped).contains("belongs to region us"));
+    }
+
+    #[test]
     fn a_persons_record_is_not_brought_in() {
         let registered = Mapped {
             event_type: "data_subject.registered".to_owned(),
@@ -333,7 +356,7 @@ mod tests {
             payload: json!({ "at": "2026-11-21T12:00:00Z" }),
         };
         let id = Uuid::from_u128(9).to_string();
-        let refused = admit(TENANT, "data_subject", &id, 1, registered).err();
+        let refused = admit(TENANT, Some("eu"), "data_subject", &id, 1, registered).err();
         assert!(
             matches!(refused, Some(Refusal::PersonsRecord)),
             "{refused:?}"

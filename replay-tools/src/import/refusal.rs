@@ -35,6 +35,8 @@ pub(super) enum Refusal {
     SecondBeginning,
     #[error("the event belongs to account {found}")]
     OtherAccount { found: uuid::Uuid },
+    #[error("the data of the site belongs to region {found}, and this log does not")]
+    OtherRegion { found: domain::DataRegion },
     #[error("the event belongs to another site than the stream's first one")]
     OtherSite,
     #[error("site {site} is not one of the account's")]

@@ -202,6 +202,7 @@ impl Importer {
         let mapped = self.mapping.map(source_type, event, &self.subjects)?;
         let mut admitted = admit(
             self.tenant,
+            self.store.region(),
             self.mapping.aggregate_type(source_type),
             &event.aggregate_id,
             event.sequence,

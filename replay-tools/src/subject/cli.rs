@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use commands::{Call, Commands, Committed, Person, Telemetry};
 use domain::data_subject::{Access, Consent, Erasure};
 use domain::{AccountId, ActivityId, CaseReference, Email, SubjectId};
+use event_store::seal::erase_again;
 use event_store::vault::SubjectEvents;
 use event_store::{
     AccessLog, EventLog, Log as _, Role, Store, Streams, TelemetryLane, TelemetryLog, connect,
@@ -69,6 +70,8 @@ pub(crate) enum SubjectCommand {
         /// The folder to write to, which must not be there yet.
         #[arg(long)]
         out: PathBuf,
+        #[command(flatten)]
+        anchor: AnchorArgs,
     },
     /// Enter that the person asked to be erased: the platform does it at once, and it can't be undone
     RequestErasure(SubjectArgs),
@@ -166,8 +169,16 @@ pub(crate) async fn run(
             let done = commands.subjects.request_access(&call, subject).await?;
             said(&done, "entered", out)
         }
-        SubjectCommand::Export { args, out: folder } => {
+        SubjectCommand::Export {
+            args,
+            out: folder,
+            anchor,
+        } => {
             let (office, subject) = of_subject(&args).await?;
+            // As every process does before it serves: the keys may be older than an erasure.
+            let sealer = connect(database_url, Role::Sealer, 1).context("DATABASE_URL")?;
+            let anchor = anchor.open_known(data_dir).await?;
+            erase_again(&sealer, &anchor, &office.keys.vault).await?;
             office.export(subject, &folder, out).await
         }
         SubjectCommand::RequestErasure(args) => {
@@ -224,10 +235,7 @@ pub(crate) async fn run(
                 index: SubjectEvents::new(office.keys.pool.clone()),
                 log: EventLog::open(office.projector.clone()).await?,
                 projector: office.projector.clone(),
-                anchor: anchor
-                    .open(data_dir)
-                    .await?
-                    .context("there is no anchor to ask")?,
+                anchor: anchor.open_known(data_dir).await?,
                 accesses: AccessLog::new(office.writer.clone()),
                 actor: ACTOR,
             };

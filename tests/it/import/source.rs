@@ -103,6 +103,7 @@ impl Source {
             name: SiteName::parse(&format!("Shop {n}")).unwrap(),
             domain: Hostname::parse(&format!("shop-{n}.example.com")).unwrap(),
             embed_key: EmbedKey::from_bytes(id.into_bytes()),
+            data_region: None,
             at: Utc.timestamp_opt(1_790_000_000, 0).unwrap(),
         };
         let sites = postgres_cqrs::<Site>(self.pool.clone(), vec![], ());

@@ -6,7 +6,7 @@ use domain::activity::{ActivityEvent, ActivityKind, WithdrawalReason};
 use domain::notification::NotificationEvent;
 use domain::site::{SiteEvent, SiteSettings};
 use domain::{
-    AccountId, ActivityId, Buyer, City, Email, EmbedKey, FirstName, Hostname, LastName,
+    AccountId, ActivityId, Buyer, City, DataRegion, Email, EmbedKey, FirstName, Hostname, LastName,
     MessageTemplate, NotificationId, NotificationName, Pii, ProductTitle, SiteId, SiteName,
     SubjectId,
 };
@@ -67,6 +67,7 @@ impl World {
             name: SiteName::parse(name).unwrap(),
             domain: Hostname::parse("shop.example").unwrap(),
             embed_key: embed_key(site),
+            data_region: Some(DataRegion::parse("eu").unwrap()),
             settings: SiteSettings::try_new(3, 24).unwrap(),
             at: now(),
         };

@@ -26,6 +26,7 @@ fn registered(account: AccountId, name: &str, embed_key: EmbedKey) -> SiteEvent 
         name: SiteName::parse(name).unwrap(),
         domain: Hostname::parse("shop.example").unwrap(),
         embed_key,
+        data_region: None,
         settings: SiteSettings::try_new(3, 24).unwrap(),
         at: now(),
     }

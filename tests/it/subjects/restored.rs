@@ -33,8 +33,11 @@ async fn keys_that_are_put_back_from_before_an_erasure_bring_nobody_back() {
     // Somebody who means well, or not, puts everything back as it was.
     let restore = "truncate keys.subject, keys.provider_key; insert into keys.provider_key select * from provider_backup;
                    insert into keys.subject select * from backup";
-    keys.execute(restore).await.unwrap();
-    std::fs::write(world.key_file(), key_file).unwrap();
+    let put_back = async |keys: &mut sqlx::PgConnection| {
+        keys.execute(restore).await.unwrap();
+        std::fs::write(world.key_file(), &key_file).unwrap();
+    };
+    put_back(&mut keys).await;
     let connections = connections(world);
     let erased = "select erased_at is not null and wrapped_key is null from keys.subject where subject_id = $1";
     let is_erased = async |keys: &mut sqlx::PgConnection| -> bool {
@@ -45,6 +48,27 @@ async fn keys_that_are_put_back_from_before_an_erasure_bring_nobody_back() {
             .unwrap()
     };
     assert!(!is_erased(&mut keys).await);
+    // Nothing is exported over it at a terminal.
+    let (account, id_text) = (office.it.account.to_string(), id.to_string());
+    let (key_file, anchor) = (world.key_file(), world.key_file().with_file_name("anchor"));
+    let export = [
+        "export",
+        &account,
+        &id_text,
+        "--out",
+        "/dev/null/nowhere",
+        "--anchor",
+        anchor.to_str().unwrap(),
+        "--key-file",
+        key_file.to_str().unwrap(),
+        "--keys-database-url",
+        &world.keys_url,
+    ];
+    let refused = replay(world, &export).await.unwrap_err().to_string();
+    assert!(refused.contains("the person was erased"), "{refused}");
+    assert!(is_erased(&mut keys).await, "before anything is read");
+    put_back(&mut keys).await;
+
     let app = App::open(Part::ReadApi, &connections, &tuning())
         .await
         .unwrap();

@@ -61,7 +61,8 @@ async fn an_operator_answers_requests_at_a_terminal_and_looks_whether_somebody_i
             .contains("entered")
     );
     let folder = world.key_file().with_file_name("export");
-    let said = run("export", &["--out", folder.to_str().unwrap()])
+    let (out, anchor_named) = (folder.to_str().unwrap(), anchor.to_str().unwrap());
+    let said = run("export", &["--out", out, "--anchor", anchor_named])
         .await
         .unwrap();
     assert!(said.contains("answered the request"), "{said}");

@@ -1,6 +1,7 @@
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use commands::NewSite;
-use domain::{DomainError as _, Hostname, SiteName};
+use domain::{DataRegion, DomainError as _, Hostname, SiteName};
 use platform::auth::Writer;
 use platform::fields::Fields;
 use platform::problem::Problem;
@@ -22,6 +23,10 @@ pub(crate) struct RegisterSite {
     /// Where the shop is, without scheme and port.
     #[schema(max_length = 253)]
     domain: String,
+    /// Where the site's data has to lie, by the name of one of the platform's regions; by default that of the platform which
+    /// is asked.
+    #[schema(example = "eu", max_length = 32)]
+    data_region: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -34,22 +39,36 @@ pub(crate) struct SiteRegistered {
 }
 
 /// Register a site.
+///
+/// Each region is a platform of its own, with its own accounts and keys. Where another region is asked for than this one, and
+/// this platform knows where that is, the answer leads there.
 #[utoipa::path(
     post,
     path = "/v1/sites",
     tag = "Sites",
     params(IdempotencyHeader),
     request_body = RegisterSite,
-    responses((status = CREATED, description = "Registered.", body = SiteRegistered), CreateProblems),
+    responses(
+        (status = CREATED, description = "Registered.", body = SiteRegistered),
+        (status = TEMPORARY_REDIRECT, description = "Its data has to lie in another region: `Location` is where to register it."),
+        CreateProblems
+    ),
     security(("api_key" = []))
 )]
 pub(crate) async fn register_site(
     State(app): State<WriteState>,
     writer: Writer,
     request: CommandRequest<RegisterSite>,
-) -> Result<Answer<SiteRegistered>, Failure> {
+) -> Result<Response, Failure> {
     let call = request.call(&writer);
     let site = request.content.parse()?;
+    if let Some(elsewhere) = site
+        .data_region
+        .as_ref()
+        .and_then(|region| app.other_regions.get(region))
+    {
+        return Ok(Redirect::temporary(&format!("{elsewhere}/v1/sites")).into_response());
+    }
     let sites = &app.commands.sites;
     let committed = sites.register(&call, site).await?;
     let body = SiteRegistered {
@@ -57,7 +76,7 @@ pub(crate) async fn register_site(
         embed_key: sites.embed_key(committed.aggregate_id.into()).to_string(),
     };
     let location = format!("/v1/sites/{}", committed.aggregate_id);
-    Ok(Answer::created(location, committed, body))
+    Ok(Answer::created(location, committed, body).into_response())
 }
 
 impl RegisterSite {
@@ -67,7 +86,13 @@ impl RegisterSite {
         let domain = fields.take("/domain", Hostname::parse(&self.domain), |error| {
             error.code()
         });
-        let (name, domain) = fields.all((name, domain))?;
-        Ok(NewSite { name, domain })
+        let data_region = self.data_region.as_deref().map(DataRegion::parse);
+        let data_region = fields.take_optional("/data_region", data_region, |error| error.code());
+        let (name, domain, data_region) = fields.all((name, domain, data_region))?;
+        Ok(NewSite {
+            name,
+            domain,
+            data_region,
+        })
     }
 }

@@ -47,6 +47,7 @@ impl Office {
         let site = NewSite {
             name: SiteName::parse("Erasures")?,
             domain: Hostname::parse(&format!("{}.example.com", Uuid::now_v7().simple()))?,
+            data_region: None,
         };
         let site = commands.sites.register(&ours::call(account), site).await?;
         let stop = CancellationToken::new();

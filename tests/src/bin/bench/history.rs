@@ -131,6 +131,7 @@ impl Shop {
         let site = NewSite {
             name: SiteName::parse(&format!("Shop {number}.{nth}"))?,
             domain: Hostname::parse(&format!("shop-{number}-{nth}.example.com"))?,
+            data_region: None,
         };
         let site: SiteId = commands
             .sites

@@ -55,6 +55,7 @@ impl Platform {
         let site = NewSite {
             name: SiteName::parse("A shop")?,
             domain: Hostname::parse("shop.example.com")?,
+            data_region: None,
         };
         let site = commands
             .sites
@@ -148,6 +149,7 @@ pub(crate) fn tuning() -> Tuning {
         audit_retention_days: 2_557,
         tls_certificates: None,
         tls_private_key: None,
+        other_regions: Vec::new(),
         backup_every_hours: None,
         backup_retention: replay_tools::backup::Retention::default(),
     }

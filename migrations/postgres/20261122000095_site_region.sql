@@ -1,0 +1,10 @@
+-- What read models of earlier builds do not have.
+do $$
+declare
+  one record;
+begin
+  for one in select v.version from es.projection_versions v where v.name = 'site_list' loop
+    execute format('alter table if exists rm_site_list_v%s.site add column if not exists data_region text', one.version);
+  end loop;
+end
+$$;
