@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
 use chrono::TimeDelta;
-use domain::{DataRegion, DataRegionError};
+use domain::DataRegion;
 use engines::Urls;
 use event_store::{Location, Place};
 use key_providers::KeyProviderArgs;
@@ -258,7 +258,7 @@ pub struct Tuning {
     /// The platforms of other regions, whose sites are registered there: `us=https://us.example.com`, several with commas
     /// between them.
     #[arg(long, env = "PROOFLINE_OTHER_REGIONS", value_delimiter = ',')]
-    pub other_regions: Vec<OtherRegion>,
+    pub other_regions: Vec<String>,
     /// Serve over TLS, with the certificates in this PEM file: the server's, then those that lead to its root. New files are
     /// taken over within a minute.
     #[arg(long, env = "PROOFLINE_TLS_CERTIFICATES")]
@@ -275,44 +275,6 @@ pub struct Tuning {
     pub backup_every_hours: Option<u16>,
     #[command(flatten)]
     pub backup_retention: Retention,
-}
-
-/// Another region's platform.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OtherRegion {
-    pub name: DataRegion,
-    /// Without a slash at the end.
-    pub url: String,
-}
-
-/// Why a text names no region's platform.
-#[derive(Debug, thiserror::Error)]
-pub enum OtherRegionError {
-    #[error("this takes a region and its platform's URL, such as us=https://us.example.com")]
-    NoPair,
-    #[error("the region has no such name")]
-    Name(#[from] DataRegionError),
-    #[error("the platform of another region is at an http or https URL without query and password")]
-    Url,
-}
-
-impl FromStr for OtherRegion {
-    type Err = OtherRegionError;
-
-    fn from_str(text: &str) -> Result<Self, OtherRegionError> {
-        let (name, url) = text.split_once('=').ok_or(OtherRegionError::NoPair)?;
-        let parsed = Url::parse(url).map_err(|_| OtherRegionError::Url)?;
-        let is_plain = matches!(parsed.scheme(), "http" | "https")
-            && (parsed.username(), parsed.password()) == ("", None)
-            && (parsed.query(), parsed.fragment()) == (None, None);
-        if !is_plain {
-            return Err(OtherRegionError::Url);
-        }
-        Ok(Self {
-            name: DataRegion::parse(name)?,
-            url: parsed.as_str().trim_end_matches('/').to_owned(),
-        })
-    }
 }
 
 impl Tuning {
@@ -334,8 +296,8 @@ impl Tuning {
             per_second,
             burst: per_second.saturating_mul(10),
         };
-        let others = self.other_regions.iter().cloned();
-        let other_regions: BTreeMap<_, _> = others.map(|other| (other.name, other.url)).collect();
+        let others = self.other_regions.iter().map(|text| other_region(text));
+        let other_regions: BTreeMap<_, _> = others.collect::<Result<_>>()?;
         if own.is_some_and(|own| other_regions.contains_key(own)) {
             bail!("PROOFLINE_OTHER_REGIONS names PROOFLINE_REGION itself");
         }
@@ -353,6 +315,19 @@ impl Tuning {
             ..ReadConfig::default()
         }
     }
+}
+
+/// A region, and the URL of its platform without a slash at the end.
+fn other_region(text: &str) -> Result<(DataRegion, String)> {
+    let named = text.split_once('=').and_then(|(name, url)| {
+        let (name, url) = (DataRegion::parse(name).ok()?, Url::parse(url).ok()?);
+        let is_plain = matches!(url.scheme(), "http" | "https")
+            && (url.username(), url.password()) == ("", None)
+            && (url.query(), url.fragment()) == (None, None);
+        is_plain.then(|| (name, url.as_str().trim_end_matches('/').to_owned()))
+    });
+    // Not told what it was: it may be a URL with a password.
+    named.context("PROOFLINE_OTHER_REGIONS takes regions with their platforms' URLs, such as us=https://us.example.com")
 }
 
 #[cfg(test)]
@@ -374,6 +349,24 @@ mod tests {
             key_backups: None,
             region: None,
             worker: String::new(),
+        }
+    }
+
+    #[test]
+    fn another_region_has_a_name_and_a_plain_url() {
+        let named = other_region("US=https://us.example.com/").unwrap();
+        assert_eq!(named.0.as_str(), "us");
+        assert_eq!(named.1, "https://us.example.com");
+        for text in [
+            "us",
+            "=https://us.example.com",
+            "us=us.example.com",
+            "us=ftp://us.example.com",
+            "us=https://u:secret@us.example.com",
+            "us=https://us.example.com?x",
+        ] {
+            let refused = other_region(text).unwrap_err().to_string();
+            assert!(!refused.contains("secret"), "{refused}");
         }
     }
 

@@ -362,7 +362,7 @@ pub(crate) fn tuning() -> Tuning {
         audit_retention_days: 2_557,
         tls_certificates: None,
         tls_private_key: None,
-        other_regions: vec!["us=https://us.example.com/".parse().unwrap()],
+        other_regions: vec!["us=https://us.example.com/".to_owned()],
         backup_every_hours: None,
         backup_retention: replay_tools::backup::Retention::default(),
     }

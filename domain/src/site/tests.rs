@@ -5,6 +5,7 @@ use crate::credential::EmbedKey;
 use crate::error::{DomainError, ErrorKind};
 use crate::host::Hostname;
 use crate::ids::AccountId;
+use crate::region::DataRegion;
 use crate::scenario::{id, noon, walk};
 use crate::text::SiteName;
 
