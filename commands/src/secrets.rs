@@ -1,6 +1,6 @@
 //! Ids and keys that are derived with a secret, so that nobody else can.
 
-use domain::{AccountId, Email, EmbedKey, SiteId, SubjectId};
+use domain::{AccountId, Email, EmbedKey, SiteId, SubjectId, VisitorId};
 use event_store::vault::Root;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -33,6 +33,15 @@ impl Secrets {
             b"email",
             Uuid::from(account).as_bytes(),
             email.normalised().as_bytes(),
+        ])
+    }
+
+    /// The subject of whom an account's pages know by an id of their own.
+    pub fn subject_of_visitor(&self, account: AccountId, visitor: &VisitorId) -> SubjectId {
+        self.subject(&[
+            b"visitor",
+            Uuid::from(account).as_bytes(),
+            visitor.as_str().as_bytes(),
         ])
     }
 
@@ -87,6 +96,9 @@ mod tests {
             secrets.subject_of_email(account, &email).to_string(),
             "7dcf3dd3-47a1-845b-8ec2-0c2062cf7ea5"
         );
+        let visitor = VisitorId::parse("anna@example.com").unwrap();
+        let visitor = secrets.subject_of_visitor(account, &visitor);
+        assert_ne!(visitor, secrets.subject_of_email(account, &email));
         assert_eq!(
             secrets.subject_of_id(Uuid::from_u128(7)).to_string(),
             "f55dc17d-f648-8d53-bd51-11396651ebb9"

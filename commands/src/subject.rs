@@ -9,7 +9,7 @@ use domain::data_subject::{
 };
 use domain::{
     AccountId, ActivityId, CaseReference, ConsentEvidence, ConsentText, Email, Label, Pii,
-    SubjectId,
+    SubjectId, VisitorId,
 };
 use event_store::{Excluded, Loaded, Tag};
 
@@ -35,6 +35,8 @@ pub enum Person {
     Email(Email),
     /// The buyer of an activity of the account.
     BuyerOf(ActivityId),
+    /// Whoever the account's pages know by this.
+    Visitor(VisitorId),
 }
 
 /// What a person agreed to.
@@ -255,6 +257,9 @@ impl Subjects {
     async fn find(&self, account: AccountId, person: &Person) -> Result<SubjectId, CommandError> {
         let activity = match person {
             Person::Email(email) => return Ok(self.secrets.subject_of_email(account, email)),
+            Person::Visitor(visitor) => {
+                return Ok(self.secrets.subject_of_visitor(account, visitor));
+            }
             Person::BuyerOf(activity) => *activity,
         };
         let activity = self

@@ -55,6 +55,7 @@ pub use crate::message::{MessageError, MessageTemplate};
 pub use crate::money::{Currency, InvalidCurrency, Money, MoneyError};
 pub use crate::person::{
     Buyer, City, CountryCode, Email, FirstName, InvalidCountryCode, InvalidEmail, LastName,
+    VisitorId,
 };
 pub use crate::pii::Pii;
 pub use crate::region::{DataRegion, DataRegionError};

@@ -5,13 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::error::{DomainError, ErrorKind};
-use crate::text::{clipped, hidden_debug, line, string_value};
+use crate::text::{ExternalId, TextError, clipped, hidden_debug, line, string_value};
 
 line! { FirstName, 100 }
 line! { LastName, 100 }
 line! { City, 100 }
 clipped!(FirstName, LastName, City);
-hidden_debug!(FirstName, LastName, City, Email);
+hidden_debug!(FirstName, LastName, City, Email, VisitorId);
 
 /// Who did it. Each part is there only where the shop gave it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,21 @@ pub struct Buyer {
     pub city: Option<City>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<CountryCode>,
+}
+
+/// What a shop's pages know a visitor by, such as the value of a cookie of their own: 1 to 200 visible characters, as they are. Never
+/// stored: what is kept is derived from it by a key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VisitorId(ExternalId);
+
+impl VisitorId {
+    pub fn parse(raw: &str) -> Result<Self, TextError> {
+        ExternalId::parse(raw).map(Self)
+    }
+
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
 }
 
 /// An e-mail address as it was written, at most 254 characters. Whether it exists is known only by writing to it.

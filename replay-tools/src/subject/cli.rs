@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use commands::{Call, Commands, Committed, Person, Telemetry};
 use domain::data_subject::{Access, Consent, Erasure};
-use domain::{AccountId, ActivityId, CaseReference, Email, SubjectId};
+use domain::{AccountId, ActivityId, CaseReference, Email, SubjectId, VisitorId};
 use event_store::seal::erase_again;
 use event_store::vault::SubjectEvents;
 use event_store::{
@@ -39,9 +39,8 @@ pub(crate) enum SubjectCommand {
     Register {
         #[command(flatten)]
         args: AccountArgs,
-        /// The buyer of this activity instead.
-        #[arg(long)]
-        activity: Option<Uuid>,
+        #[command(flatten)]
+        person: PersonArgs,
     },
     /// Show the records of an account
     List {
@@ -57,9 +56,8 @@ pub(crate) enum SubjectCommand {
     Link {
         #[command(flatten)]
         args: SubjectArgs,
-        /// The buyer of this activity instead.
-        #[arg(long)]
-        activity: Option<Uuid>,
+        #[command(flatten)]
+        person: PersonArgs,
     },
     /// Enter that the person asked what is held about them
     RequestAccess(SubjectArgs),
@@ -108,6 +106,16 @@ pub(crate) struct AccountArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PersonArgs {
+    /// The buyer of this activity instead.
+    #[arg(long)]
+    activity: Option<Uuid>,
+    /// What is read is what the account's pages know a visitor by.
+    #[arg(long, conflicts_with = "activity")]
+    visitor: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SubjectArgs {
     account: Uuid,
     /// As `register` answered.
@@ -144,10 +152,10 @@ pub(crate) async fn run(
         Ok::<_, anyhow::Error>((office, SubjectId::from(args.subject)))
     };
     match command {
-        SubjectCommand::Register { args, activity } => {
+        SubjectCommand::Register { args, person } => {
             let office = of_account(&args).await?;
             let commands = office.commands().await?;
-            let person = person(activity)?;
+            let person = person.read()?;
             let done = commands.subjects.register(&office.call(), &person).await?;
             said(&done, "registered", out)
         }
@@ -156,9 +164,9 @@ pub(crate) async fn run(
             let (office, subject) = of_subject(&args).await?;
             show(&office.record(subject).await?, out)
         }
-        SubjectCommand::Link { args, activity } => {
+        SubjectCommand::Link { args, person } => {
             let (office, subject) = of_subject(&args).await?;
-            let (commands, person) = (office.commands().await?, person(activity)?);
+            let (commands, person) = (office.commands().await?, person.read()?);
             let call = office.call();
             let done = commands.subjects.link(&call, subject, &person).await?;
             said(&done, "linked", out)
@@ -383,16 +391,24 @@ impl Office {
     }
 }
 
-/// Out of the process list and of the shell's history.
-fn person(activity: Option<Uuid>) -> Result<Person> {
-    if let Some(activity) = activity {
-        return Ok(Person::BuyerOf(ActivityId::from(activity)));
-    }
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    match Email::parse(&line) {
-        Ok(email) => Ok(Person::Email(email)),
-        Err(_) => bail!("what standard input holds is not an e-mail address"),
+impl PersonArgs {
+    /// What the person is known by, where it is not an activity, stays out of the process list and of the shell's history.
+    fn read(&self) -> Result<Person> {
+        if let Some(activity) = self.activity {
+            return Ok(Person::BuyerOf(ActivityId::from(activity)));
+        }
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line)?;
+        if self.visitor {
+            let visitor = VisitorId::parse(line.trim_end());
+            return visitor
+                .map(Person::Visitor)
+                .context("what standard input holds is no id of a visitor");
+        }
+        match Email::parse(&line) {
+            Ok(email) => Ok(Person::Email(email)),
+            Err(_) => bail!("what standard input holds is not an e-mail address"),
+        }
     }
 }
 

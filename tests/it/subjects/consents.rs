@@ -87,6 +87,30 @@ async fn who_is_known_by_several_addresses_objects_once_and_by_any_of_them() {
     office.pages_show(vec![ANNA, ANNIE]).await;
 }
 
+/// Before anybody knew an address.
+#[tokio::test]
+async fn what_a_visitor_said_is_found_under_the_person_they_turn_out_to_be() {
+    let office = Office::open().await;
+    let _projecting = office.projecting();
+    let visitor = json!({ "visitor_id": "v-7f3a" });
+    office.order("Anna", 1).await;
+    office.pages_show(vec![ANNA]).await;
+    let anna = office.record_of("Anna").await;
+    office
+        .enter(&format!("{anna}/identities"), visitor.clone())
+        .await
+        .is(200);
+    let (kept, _) = office.withdraw(visitor.clone(), "display").await;
+    assert_eq!(anna, format!("/v1/subjects/{kept}"));
+    office.pages_show(vec![SOMEONE]).await;
+    // To another account they are somebody else.
+    let other = office.it.other_key().await;
+    let (elsewhere, _) = office.withdraw_by(&other, visitor, "display").await;
+    assert_ne!(elsewhere, kept);
+    let stored = "select count(*) from es.events where payload::text like '%v-7f3a%' or metadata::text like '%v-7f3a%'";
+    assert_eq!(office.it.count(stored).await, 0);
+}
+
 #[tokio::test]
 async fn what_somebody_says_to_one_account_is_nothing_to_another() {
     let office = Office::open().await;

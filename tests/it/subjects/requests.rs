@@ -87,6 +87,7 @@ async fn a_persons_record_is_for_the_officers_of_their_account_alone() {
     for body in [
         json!({}),
         json!({ "email": "a@b", "activity_id": uuid::Uuid::now_v7() }),
+        json!({ "email": "a@b", "visitor_id": "v-1" }),
     ] {
         let refused = office.enter("/v1/subjects", body).await;
         assert_eq!(

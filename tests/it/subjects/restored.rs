@@ -64,7 +64,7 @@ async fn keys_that_are_put_back_from_before_an_erasure_bring_nobody_back() {
         "--keys-database-url",
         &world.keys_url,
     ];
-    let refused = replay(world, &export).await.unwrap_err().to_string();
+    let refused = format!("{:#}", replay(world, &export).await.unwrap_err());
     assert!(refused.contains("the person was erased"), "{refused}");
     assert!(is_erased(&mut keys).await, "before anything is read");
     put_back(&mut keys).await;
