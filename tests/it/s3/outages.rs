@@ -1,8 +1,11 @@
 use std::time::{Duration, Instant};
 
+use event_store::Role;
+use event_store::seal::{Anchor, Due, Sealer};
 use tests::World;
 use tests::proxy::Proxy;
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::{Bucket, borrowed, done, refused, seals};
 use crate::moto::{self, Moto};
@@ -58,6 +61,44 @@ async fn what_is_sealed_while_the_bucket_is_away_is_anchored_when_it_is_back() {
     assert!(!log.iter().any(shown));
     let verified = done(&world, &bucket, &["audit", "verify"]).await;
     assert!(verified.contains("anchored   up to 8192"), "{verified}");
+}
+
+/// Whoever begins to seal asks the bucket what was signed, and nobody waits for that.
+#[tokio::test]
+async fn who_asks_a_bucket_that_says_nothing_keeps_nobody_else_from_sealing() {
+    let (world, bucket) = (World::new().await, Bucket::new().await);
+    let proxy = Proxy::start(moto::url().replace("http://", ""))
+        .await
+        .unwrap();
+    let behind = bucket.by(&format!("http://{}", proxy.address));
+    let pool = world.pool(Role::Sealer);
+    let sealer = |bucket: &Bucket| {
+        let anchor = Anchor::new(bucket.place("anchor"));
+        Sealer::new(pool.clone(), world.vault(), vec![anchor])
+    };
+    let (one, other) = (sealer(&bucket), sealer(&behind));
+    seals::fill(&world, 10).await;
+    assert_eq!(one.seal(Due::Now).await.unwrap(), 10);
+    one.anchor().await.unwrap();
+    seals::fill(&world, 10).await;
+    proxy.hold();
+    let mut asking = tokio::spawn(async move { other.seal(Due::Now).await });
+    let asked = timeout(Duration::from_secs(1), &mut asking).await;
+    assert!(asked.is_err(), "{asked:?}");
+    for to in [20, 30, 40] {
+        let sealed = timeout(Duration::from_secs(5), one.seal(Due::Now)).await;
+        assert_eq!(sealed.expect("it waits for nobody").unwrap(), to);
+        one.anchor().await.unwrap();
+        seals::fill(&world, 10).await;
+    }
+    assert!(!asking.is_finished());
+    // It asks again about what was signed meanwhile, and signs what is left.
+    proxy.go_on();
+    assert_eq!(asking.await.unwrap().unwrap(), 50);
+    assert_eq!(one.seal(Due::Now).await.unwrap(), 50);
+    one.anchor().await.unwrap();
+    let verified = done(&world, &bucket, &["audit", "verify"]).await;
+    assert!(verified.contains("anchored   up to 50"), "{verified}");
 }
 
 /// Why `write-api` did not start.
