@@ -16,17 +16,22 @@ use replay_tools::backup::Backups;
 use replay_tools::subject::{Erasures, Outside};
 
 use crate::config::{Connections, Tuning};
+use crate::webhook::Webhook;
 
 const UPKEEP_CONNECTIONS: u32 = 1;
 const SEALER_CONNECTIONS: u32 = 2;
+/// One is kept while somebody is told of a note.
+const WEBHOOK_CONNECTIONS: u32 = 2;
 const ERASURE_CONNECTIONS: u32 = 2;
 
-/// Room in the logs, accesses that were noted long ago, erasures, seals, and backups. Any number of processes may.
+/// Room in the logs, accesses that were noted long ago, erasures, seals, whoever is told of them, and backups. Any number of
+/// processes may.
 pub struct Chores {
     upkeep: Upkeep,
     sealer: Arc<Sealer>,
     erasures: Erasures,
     backups: Option<(Backups, TimeDelta)>,
+    webhook: Option<Webhook>,
 }
 
 /// Refuses to go on with keys of people who were erased after those keys were backed up: erases them again.
@@ -89,8 +94,10 @@ impl Chores {
             }
             None => None,
         };
+        let told = connect(url, Role::Sealer, WEBHOOK_CONNECTIONS)?;
         Ok(Self {
             backups,
+            webhook: Webhook::open(&tuning.webhook, told).await?,
             upkeep: Upkeep::new(upkeep, vault).keeping_accesses(tuning.audit_retention_days),
             sealer,
             erasures,
@@ -109,11 +116,18 @@ impl Chores {
                 None => future::pending().await,
             }
         };
+        let webhook = async {
+            match &self.webhook {
+                Some(webhook) => webhook.run().await,
+                None => future::pending().await,
+            }
+        };
         let (never, ..) = tokio::join!(
             self.upkeep.run(),
             self.sealer.run(),
             self.erasures.run(),
-            backups
+            backups,
+            webhook
         );
         never
     }

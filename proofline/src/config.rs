@@ -19,6 +19,8 @@ use reqwest::Url;
 use uuid::Uuid;
 use write_api::WriteConfig;
 
+use crate::webhook::WebhookArgs;
+
 /// Engines by URL, and what is kept beside them.
 #[derive(Clone, clap::Args)]
 pub struct Connections {
@@ -275,6 +277,8 @@ pub struct Tuning {
     pub backup_every_hours: Option<u16>,
     #[command(flatten)]
     pub backup_retention: Retention,
+    #[command(flatten)]
+    pub webhook: WebhookArgs,
 }
 
 impl Tuning {

@@ -14,4 +14,5 @@ mod running;
 pub mod secrets;
 mod signals;
 mod up;
+pub mod webhook;
 pub mod write_side;

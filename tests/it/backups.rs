@@ -182,6 +182,17 @@ async fn a_platform_comes_back_as_it_was_and_goes_on() {
         it.catch_up().await;
     }
     erasing.abort();
+    // Whoever is told of every note is told of his tombstone, as it stands.
+    let anchor = it.world.key_file().with_file_name("anchor");
+    let tombstones = "select path, note from es.seal_notes where kind = 'tombstone'";
+    let tombstones: Vec<(String, String)> = sqlx::query_as(tombstones)
+        .fetch_all(&mut it.world.owner().await)
+        .await
+        .unwrap();
+    assert_eq!(tombstones.len(), 1);
+    for (path, note) in tombstones {
+        assert_eq!(std::fs::read_to_string(anchor.join(path)).unwrap(), note);
+    }
 
     // It goes on from there: nothing is counted twice, nothing is left out.
     let token = it.token(&shop).await;
@@ -194,7 +205,6 @@ async fn a_platform_comes_back_as_it_was_and_goes_on() {
     assert_eq!(counted(&after), Some(31));
     assert_eq!(messages(&it, &shop.embed_key).await.len(), 3);
     seal(&it.world).await;
-    let anchor = it.world.key_file().with_file_name("anchor");
     let verify = ["audit", "verify", "--anchor", anchor.to_str().unwrap()];
     assert!(replay(&it.world, &verify).await.is_err(), "a tail was lost");
     let known = [&verify[..], &["--restored", log]].concat();

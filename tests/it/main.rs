@@ -48,3 +48,4 @@ mod tls;
 mod torture;
 mod traces;
 mod verifier;
+mod webhook;

@@ -365,5 +365,6 @@ pub(crate) fn tuning() -> Tuning {
         other_regions: vec!["us=https://us.example.com/".to_owned()],
         backup_every_hours: None,
         backup_retention: replay_tools::backup::Retention::default(),
+        webhook: proofline::webhook::WebhookArgs::default(),
     }
 }

@@ -205,7 +205,7 @@ impl Anchor {
     }
 }
 
-fn tombstone_path(subject: Uuid) -> Path {
+pub(super) fn tombstone_path(subject: Uuid) -> Path {
     Path::from(format!("{ERASED}/{subject}.txt"))
 }
 

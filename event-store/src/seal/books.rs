@@ -51,6 +51,17 @@ pub enum SealError {
     NotContiguous { expected: i64, found: i64 },
     #[error("the log ends at {head}, though it was sealed up to {sealed}")]
     LostTail { sealed: i64, head: i64 },
+    #[error("nobody knows any more what the receiver was told")]
+    UnknownReceiver,
+}
+
+/// Sealers take turns, in every process.
+pub(super) async fn lock(tx: &mut PgConnection) -> Result<(), SealError> {
+    sqlx::query!("select pg_advisory_xact_lock(20261121, 4)")
+        .execute(tx)
+        .await
+        .map(drop)
+        .map_err(SealError::Write)
 }
 
 /// Who signs; `None` before the first key.

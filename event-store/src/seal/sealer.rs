@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::anchor::Anchor;
 use super::anchoring::{self, AnchoringError};
-use super::books::{self, SealError};
+use super::books::{self, SealError, lock};
 use super::chain::{KeyChain, KeyStatement, key_name};
 use super::head::{SignedHead, TreeHead};
 use super::leaf;
@@ -42,7 +42,7 @@ pub enum Due {
 /// Signs tree heads: one for each 4,096 events, and one a minute where there are fewer. Several processes may: they take
 /// turns.
 pub struct Sealer {
-    pool: PgPool,
+    pub(super) pool: PgPool,
     vault: Vault,
     anchors: Vec<Anchor>,
     known: Mutex<Option<Known>>,
@@ -419,15 +419,6 @@ impl Log {
             signed_at: self.now,
         }
     }
-}
-
-/// Sealers take turns, in every process.
-async fn lock(tx: &mut PgConnection) -> Result<(), SealError> {
-    sqlx::query!("select pg_advisory_xact_lock(20261121, 4)")
-        .execute(tx)
-        .await
-        .map(drop)
-        .map_err(SealError::Write)
 }
 
 async fn look(tx: &mut PgConnection) -> Result<Log, SealError> {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use futures::future;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -13,12 +14,16 @@ use super::anchor::{Anchor, AnchorError};
 use super::books::{self, SealError};
 use super::chain::{ChainError, KeyChain};
 use super::note::{Note, NoteError};
+use super::outbox;
+use super::sealer::Sealer;
 use crate::vault::{Vault, VaultError};
 
 const TITLE: &str = "proofline.erased-subject";
 const TENANT: &str = "tenant ";
 const SUBJECT: &str = "subject ";
 const ERASED_AT: &str = "erased_at ";
+/// A store that is far answers many at once as fast as one.
+const READ_AT_ONCE: usize = 32;
 
 /// That a subject was erased. Stored at the anchor, as a signed note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +76,8 @@ pub enum TombstoneError {
     Write { name: String, source: AnchorError },
     #[error("could not ask anchor {name} who was erased")]
     Read { name: String, source: AnchorError },
+    #[error("could not note what anchor {name} holds")]
+    Note { name: String, source: SealError },
     #[error("could not read who signs")]
     Keys(#[source] SealError),
     #[error("could not read what was anchored")]
@@ -92,24 +99,64 @@ pub enum TombstoneError {
 }
 
 impl Tombstone {
-    /// Notes it at an anchor. Where the subject was erased before, in a time that the log has lost since, that stands.
-    pub async fn put(&self, anchor: &Anchor, note: &Note) -> Result<(), TombstoneError> {
-        let put = anchor.put_tombstone(self.subject, note).await;
+    /// Notes it at an anchor. Where the subject was erased before, in a time that the log has lost since, that stands. Answers
+    /// what stands.
+    pub async fn put(&self, anchor: &Anchor, note: Note) -> Result<Note, TombstoneError> {
+        let put = anchor.put_tombstone(self.subject, &note).await;
         let Err(AnchorError::Differs { .. }) = put else {
+            let put = put.map(|()| note);
             return put.map_err(|source| TombstoneError::Write {
                 name: anchor.name().to_owned(),
                 source,
             });
         };
-        let standing = read(anchor, chain(anchor).await?.as_ref(), self.subject).await?;
+        let chain = chain(anchor).await?;
+        let (standing, note) = read(anchor, chain.as_ref(), self.subject).await?;
         if standing.tenant == self.tenant {
-            Ok(())
+            Ok(note)
         } else {
             Err(TombstoneError::NotSigned {
                 name: anchor.name().to_owned(),
                 subject: self.subject,
             })
         }
+    }
+}
+
+impl Sealer {
+    /// Notes tombstones as they stand at the anchor, for whoever is told of every note.
+    pub async fn note_tombstones(&self, tombstones: &[(Uuid, Note)]) -> Result<(), SealError> {
+        outbox::note_tombstones(&self.pool, tombstones).await
+    }
+
+    /// The same with those of subjects whose tombstones nobody noted: from a time that the log has lost since, or of processes of an
+    /// earlier build.
+    pub async fn take_tombstones_over(
+        &self,
+        anchor: &Anchor,
+        subjects: &[Uuid],
+    ) -> Result<(), TombstoneError> {
+        let failed = |source| TombstoneError::Note {
+            name: anchor.name().to_owned(),
+            source,
+        };
+        let new = outbox::not_noted(&self.pool, subjects).await;
+        let new = new.map_err(failed)?;
+        if new.is_empty() {
+            return Ok(());
+        }
+        let chain = chain(anchor).await?;
+        for some in new.chunks(READ_AT_ONCE) {
+            let read = some
+                .iter()
+                .map(|subject| read(anchor, chain.as_ref(), *subject));
+            let read = future::try_join_all(read).await?.into_iter();
+            let notes: Vec<(Uuid, Note)> = read
+                .map(|(tombstone, note)| (tombstone.subject, note))
+                .collect();
+            self.note_tombstones(&notes).await.map_err(failed)?;
+        }
+        Ok(())
     }
 }
 
@@ -134,7 +181,7 @@ pub async fn erase_again(
     }
     let mut by_tenant: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
     for subject in &returned {
-        let tombstone = read(anchor, chain.as_ref(), *subject).await?;
+        let (tombstone, _) = read(anchor, chain.as_ref(), *subject).await?;
         by_tenant
             .entry(tombstone.tenant)
             .or_default()
@@ -203,7 +250,7 @@ async fn read(
     anchor: &Anchor,
     chain: Option<&KeyChain>,
     subject: Uuid,
-) -> Result<Tombstone, TombstoneError> {
+) -> Result<(Tombstone, Note), TombstoneError> {
     let name = || anchor.name().to_owned();
     let note = anchor.tombstone(subject).await;
     let note = note.map_err(|source| TombstoneError::Read {
@@ -215,6 +262,7 @@ async fn read(
     let signed = |tombstone: &Tombstone| tombstone.subject == subject && is_signed;
     tombstone
         .filter(signed)
+        .map(|tombstone| (tombstone, note))
         .ok_or_else(|| TombstoneError::NotSigned {
             name: name(),
             subject,

@@ -96,6 +96,11 @@ pub enum ErasureError {
     Anchoring(#[source] Box<AnchoringError>),
     #[error("could not ask anchor {name} who was erased")]
     AskAnchor { name: String, source: AnchorError },
+    #[error("could not take over what anchor {name} holds")]
+    TakeOver {
+        name: String,
+        source: Box<TombstoneError>,
+    },
     #[error("could not tell anchor {name}")]
     Anchor {
         name: String,
@@ -240,6 +245,7 @@ impl Erasures {
     }
 
     async fn tell_anchors(&self, tenant: Uuid, case: &Case) -> Result<(), ErasureError> {
+        let mut notes = Vec::new();
         for subject in &case.ids {
             let tombstone = Tombstone {
                 tenant,
@@ -247,16 +253,18 @@ impl Erasures {
                 erased_at: case.erased_at,
             };
             let note = self.sealer.sign(tombstone.to_string()).await;
-            let note = note.map_err(ErasureError::Seal)?;
+            let mut note = note.map_err(ErasureError::Seal)?;
             for anchor in &self.anchors {
-                let told = tombstone.put(anchor, &note).await;
-                told.map_err(|source| ErasureError::Anchor {
+                let standing = tombstone.put(anchor, note).await;
+                note = standing.map_err(|source| ErasureError::Anchor {
                     name: anchor.name().to_owned(),
                     source: source.into(),
                 })?;
             }
+            notes.push((*subject, note));
         }
-        Ok(())
+        let noted = self.sealer.note_tombstones(&notes).await;
+        noted.map_err(ErasureError::Seal)
     }
 
     /// Answers how many are certified.

@@ -106,6 +106,8 @@ async fn an_erasure_that_was_cut_short_is_taken_up_and_done_once() {
     let subject = office.read(&record).await.is(200);
     assert_eq!(subject.body["erasure"]["state"], "erased");
     office.pages_show(vec![SOMEONE]).await;
+    let told = "select count(*) from es.seal_notes where kind = 'tombstone'";
+    assert_eq!(office.it.count(told).await, 1);
     let _projecting = office.projecting();
     office.erase(&record).await;
     assert_eq!(office.it.chores.erasures().round().await.unwrap(), 0);

@@ -9,7 +9,8 @@ use super::{ErasureError, Erasures, PROCESS, failed, now};
 
 impl Erasures {
     /// Asks for everybody whose keys are destroyed as an anchor says, and whose record knows nothing of it: the log was restored
-    /// from before they were erased. Answers whether all could be asked for.
+    /// from before they were erased. Their tombstones are noted for whoever is told of every note. Answers whether all of that could
+    /// be done.
     pub(super) async fn ask_again(&self) -> Result<bool, ErasureError> {
         let (head, _) = self.log.head().await.map_err(ErasureError::ReadLog)?;
         self.reached(&[Projection::SubjectList], self.log.token(head))
@@ -21,6 +22,13 @@ impl Erasures {
                 name: anchor.name().to_owned(),
                 source,
             })?;
+            let taken_over = self.sealer.take_tombstones_over(anchor, &erased).await;
+            if let Err(source) = taken_over {
+                let name = anchor.name().to_owned();
+                let source = source.into();
+                failed(None, &ErasureError::TakeOver { name, source });
+                all = false;
+            }
             let keyed = self.vault.not_erased(&erased).await;
             let keyed = keyed.map_err(ErasureError::Destroy)?;
             erased.retain(|subject| !keyed.contains(subject));

@@ -152,6 +152,7 @@ pub(crate) fn tuning() -> Tuning {
         other_regions: Vec::new(),
         backup_every_hours: None,
         backup_retention: replay_tools::backup::Retention::default(),
+        webhook: proofline::webhook::WebhookArgs::default(),
     }
 }
 
