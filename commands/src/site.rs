@@ -74,9 +74,13 @@ impl Sites {
             })
     }
 
-    /// In which region a site's data lies: the log's own, if in any.
+    /// In which region the log is, and every site's data with it.
+    pub fn region(&self) -> Option<&str> {
+        self.executor.region()
+    }
+
     fn region_for(&self, asked: Option<DataRegion>) -> Result<Option<DataRegion>, CommandError> {
-        let own = self.executor.region().map(DataRegion::parse).transpose();
+        let own = self.region().map(DataRegion::parse).transpose();
         let own = own.map_err(|error| CommandError::Internal(error.into()))?;
         if asked.is_some() && asked != own {
             return Err(CommandError::Refused(Box::new(SiteError::UnknownRegion)));

@@ -20,7 +20,7 @@ impl Kept for Account {
 }
 
 impl Kept for Site {
-    const SNAPSHOTS: Option<u32> = Some(1);
+    const SNAPSHOTS: Option<u32> = Some(2);
 }
 
 impl Kept for Notification {

@@ -43,15 +43,16 @@ pub enum RegionError {
 
 /// The two databases of a platform.
 pub struct Regions {
-    /// As [`crate::Role::Writer`]; to check, any role that reads the log.
+    /// As any role that reads the log; as the database's owner to bind it, and to ask before it is migrated.
     pub events: PgPool,
-    /// As [`crate::Role::Vault`].
+    /// As [`crate::Role::Vault`], or as the owner.
     pub keys: PgPool,
 }
 
 impl Regions {
-    /// Tells both databases to which region they belong. One that belongs to another refuses.
+    /// Tells both databases to which region they belong, unless one belongs to another.
     pub async fn bind(&self, own: &str) -> Result<(), RegionError> {
+        self.check_known(Some(own)).await?;
         let bind = sqlx::query!(
             "insert into es.region (name) values ($1) on conflict do nothing",
             own
@@ -64,18 +65,49 @@ impl Regions {
         );
         let bound = bind.execute(&self.keys).await;
         bound.map_err(|source| RegionError::Bind(Held::Keys, source))?;
+        // Somebody else may have been faster.
         self.check(Some(own)).await
     }
 
     /// Refuses databases of another region than the process's own.
     pub async fn check(&self, own: Option<&str>) -> Result<(), RegionError> {
-        let events = of_events(&self.events).await;
-        let events = events.map_err(|source| RegionError::Read(Held::Events, source))?;
-        compare(Held::Events, events, own)?;
+        let [events, keys] = self.bound().await?;
+        for (held, bound) in [(Held::Events, &events), (Held::Keys, &keys)] {
+            if let (None, Some(own)) = (bound, own) {
+                let own = own.to_owned();
+                return Err(RegionError::NotBound { held, own });
+            }
+        }
+        compare([events, keys], own)
+    }
+
+    /// The same before they are migrated: a database that is not there yet, or was told nothing, passes.
+    pub async fn check_known(&self, own: Option<&str>) -> Result<(), RegionError> {
+        compare(self.bound().await?, own)
+    }
+
+    async fn bound(&self) -> Result<[Option<String>; 2], RegionError> {
+        let events = known(of_events(&self.events).await);
         let keys = sqlx::query_scalar!("select name from keys.region");
-        let keys = keys.fetch_optional(&self.keys).await;
-        let keys = keys.map_err(|source| RegionError::Read(Held::Keys, source))?;
-        compare(Held::Keys, keys, own)
+        let keys = known(keys.fetch_optional(&self.keys).await);
+        Ok([
+            events.map_err(|source| RegionError::Read(Held::Events, source))?,
+            keys.map_err(|source| RegionError::Read(Held::Keys, source))?,
+        ])
+    }
+}
+
+/// No database, and none that was migrated by a build that knows regions, was told anything.
+fn known(found: Result<Option<String>, sqlx::Error>) -> Result<Option<String>, sqlx::Error> {
+    const NO_DATABASE: &str = "3D000";
+    const NO_TABLE: &str = "42P01";
+    match &found {
+        Err(sqlx::Error::Database(error))
+            if matches!(error.code().as_deref(), Some(NO_DATABASE | NO_TABLE)) =>
+        {
+            Ok(None)
+        }
+        _ => found,
     }
 }
 
@@ -86,19 +118,16 @@ pub(crate) async fn of_events(pool: &PgPool) -> Result<Option<String>, sqlx::Err
         .await
 }
 
-fn compare(held: Held, bound: Option<String>, own: Option<&str>) -> Result<(), RegionError> {
-    match (bound, own) {
-        (None, None) => Ok(()),
-        (Some(bound), Some(own)) if bound == own => Ok(()),
-        (Some(bound), Some(own)) => Err(RegionError::Other {
-            held,
-            bound,
-            own: own.to_owned(),
-        }),
-        (Some(bound), None) => Err(RegionError::NoneNamed { held, bound }),
-        (None, Some(own)) => Err(RegionError::NotBound {
-            held,
-            own: own.to_owned(),
-        }),
+fn compare(bound: [Option<String>; 2], own: Option<&str>) -> Result<(), RegionError> {
+    for (held, bound) in [Held::Events, Held::Keys].into_iter().zip(bound) {
+        match (bound, own) {
+            (Some(bound), Some(own)) if bound != own => {
+                let own = own.to_owned();
+                return Err(RegionError::Other { held, bound, own });
+            }
+            (Some(bound), None) => return Err(RegionError::NoneNamed { held, bound }),
+            (Some(_), Some(_)) | (None, _) => {}
+        }
     }
+    Ok(())
 }

@@ -7,4 +7,4 @@ create table keys.region (
   constraint region_is_one check (only_one),
   constraint region_name check (name ~ '^[a-z0-9-]{1,32}$')
 );
-grant select, insert on keys.region to proofline_vault;
+grant select on keys.region to proofline_vault;

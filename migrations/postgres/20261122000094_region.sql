@@ -8,5 +8,4 @@ create table es.region (
   constraint region_name check (name ~ '^[a-z0-9-]{1,32}$')
 );
 alter table es.region owner to es_owner;
-grant select, insert on es.region to proofline_writer;
-grant select on es.region to proofline_projector, proofline_reader;
+grant select on es.region to proofline_writer, proofline_projector, proofline_reader;

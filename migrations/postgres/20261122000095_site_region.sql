@@ -1,4 +1,6 @@
--- What read models of earlier builds do not have.
+-- What read models of earlier builds do not have. Shop pages are read from them: where somebody holds one, a backup perhaps, this
+-- gives up and can be run again, rather than have every reader wait behind it.
+set local lock_timeout = '5s';
 do $$
 declare
   one record;

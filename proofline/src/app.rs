@@ -23,7 +23,6 @@ use write_api::WriteState;
 
 use crate::chores::{Chores, erase_those_who_came_back};
 use crate::config::{Connections, Tuning};
-use crate::migrate::check_region;
 use crate::secrets::Secrets;
 use crate::write_side;
 
@@ -61,7 +60,6 @@ pub struct App {
 impl App {
     /// Opens what the part needs. Postgres must serve, and be migrated; the other engines need not.
     pub async fn open(part: Part, connections: &Connections, tuning: &Tuning) -> Result<Self> {
-        check_region(connections).await?;
         let secrets = Secrets::open(connections).await?;
         let vault = write_side::vault(connections, &secrets).await?;
         erase_those_who_came_back(connections, &vault).await?;

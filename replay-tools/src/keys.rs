@@ -8,8 +8,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use commands::Secrets;
+use domain::DataRegion;
 use event_store::vault::{KeyCopies, KeyProvider, Vault};
-use event_store::{Location, Place, Role, TagKey, connect};
+use event_store::{Location, Place, Regions, Role, TagKey, connect};
 use key_providers::KeyProviderArgs;
 use sqlx::PgPool;
 
@@ -51,6 +52,9 @@ pub(crate) struct KeyArgs {
     /// file.
     #[arg(long, env = "PROOFLINE_KEY_BACKUPS", value_parser = Location::of_argument)]
     key_backups: Option<Location>,
+    /// The platform's region, where it has one.
+    #[arg(long, env = "PROOFLINE_REGION")]
+    region: Option<DataRegion>,
 }
 
 /// Passwords stay out of logs.
@@ -75,6 +79,12 @@ impl KeyArgs {
     pub(crate) async fn open(&self, database_url: &str, data_dir: &Path) -> Result<Keys> {
         let url = self.url(database_url);
         let pool = connect(&url, Role::Vault, CONNECTIONS).context("KEYS_DATABASE_URL")?;
+        let regions = Regions {
+            events: connect(database_url, Role::Reader, 1).context("DATABASE_URL")?,
+            keys: pool.clone(),
+        };
+        let own = self.region.as_ref().map(DataRegion::as_str);
+        regions.check(own).await?;
         let key_file = self.key_file(data_dir);
         let (provider, root) = self.key_provider.open(&key_file, &pool).await?;
         let copies = KeyCopies::new(self.backups(data_dir).await?);

@@ -4,13 +4,11 @@ use domain::DataRegion;
 use proofline::app::{App, Part};
 use proofline::config::Connections;
 use proofline::migrate::migrate;
-use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode, header};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tests::World;
 
-use crate::served::{Served, answered, connections, tuning};
+use crate::served::{Served, connections, tuning};
 
 fn in_region(world: &World, region: &str) -> Connections {
     Connections {
@@ -57,14 +55,12 @@ async fn a_site_is_registered_in_the_region_that_its_data_has_to_lie_in() {
     let eu = in_region(&world, "eu");
     migrate(&eu).await.unwrap();
     let it = Served::on(world, eu).await;
-    let client = Client::builder().redirect(Policy::none()).build().unwrap();
     let register = async |domain: &str, region: Value| {
         let mut body = json!({ "name": "Trail", "domain": domain });
         if !region.is_null() {
             body["data_region"] = region;
         }
-        let request = client.post(format!("{}/v1/sites", it.url)).json(&body);
-        answered(request.bearer_auth(&it.key)).await
+        it.post("/v1/sites", body).await
     };
     for (domain, asked) in [
         ("a.example.com", json!("EU")),
@@ -77,17 +73,18 @@ async fn a_site_is_registered_in_the_region_that_its_data_has_to_lie_in() {
         assert_eq!(read.body["data_region"], "eu");
     }
     let before = it.events().await;
-    let elsewhere = register("c.example.com", json!("us")).await;
-    assert_eq!(elsewhere.status, StatusCode::TEMPORARY_REDIRECT);
-    assert_eq!(
-        elsewhere.headers[header::LOCATION],
-        "https://us.example.com/v1/sites"
-    );
-    let nowhere = register("c.example.com", json!("mars")).await;
-    let nowhere = nowhere.problem(422, "invalid-body");
-    assert_eq!(nowhere.body["code"], "site_unknown_region");
-    let garbled = register("c.example.com", json!("the moon")).await;
-    let garbled = garbled.problem(422, "invalid-body");
-    assert_eq!(garbled.body["errors"][0]["pointer"], "#/data_region");
+    for (asked, code, told) in [
+        ("us", "site_unknown_region", "https://us.example.com."),
+        ("mars", "site_unknown_region", "keeps no data"),
+        ("the moon", "region_character", "letters"),
+    ] {
+        let refused = register("c.example.com", json!(asked)).await;
+        let error = &refused.problem(422, "invalid-body").body["errors"][0];
+        assert_eq!(
+            (&error["pointer"], &error["code"]),
+            (&json!("#/data_region"), &json!(code))
+        );
+        assert!(error["detail"].as_str().unwrap().contains(told), "{error}");
+    }
     assert_eq!(it.events().await, before, "nothing of them is kept here");
 }

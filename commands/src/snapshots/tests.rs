@@ -42,13 +42,14 @@ fn the_state_of_an_account_is_what_revision_1_says() {
 }
 
 #[test]
-fn the_state_of_a_site_is_what_revision_1_says() {
-    assert_eq!(Site::SNAPSHOTS, Some(1));
+fn the_state_of_a_site_is_what_revision_2_says() {
+    assert_eq!(Site::SNAPSHOTS, Some(2));
     assert_eq!(
         folded::<Site>(&["registered", "renamed", "settings_changed"]),
         json!({
             "registered": {
                 "account_id": "00000000-0000-0000-0000-0000000000ac",
+                "data_region": "eu",
                 "domain": "shop.example.com",
                 "embed_key": "pk_abababababababababababababababab",
                 "name": "Trail & Road",

@@ -25,7 +25,6 @@ pub struct RegisteredSite {
     pub registered_name: SiteName,
     pub domain: Hostname,
     pub embed_key: EmbedKey,
-    #[serde(default)]
     pub data_region: Option<DataRegion>,
     pub settings: SiteSettings,
 }

@@ -110,7 +110,7 @@ pub(crate) struct PersonArgs {
     /// The buyer of this activity instead.
     #[arg(long)]
     activity: Option<Uuid>,
-    /// What is read is what the account's pages know a visitor by.
+    /// What is read from standard input is no address but what the account's pages know a visitor by.
     #[arg(long, conflicts_with = "activity")]
     visitor: bool,
 }

@@ -182,6 +182,8 @@ impl Platform {
         }
         let withdraw = json!({ "person": { "email": email(1) }, "purpose": "display" });
         self.merchant("/v1/consents/withdraw", withdraw).await;
+        let withdraw = json!({ "person": { "visitor_id": email(2) }, "purpose": "analytics" });
+        self.merchant("/v1/consents/withdraw", withdraw).await;
 
         let subject = self
             .officer("/v1/subjects", json!({ "email": email(0) }))

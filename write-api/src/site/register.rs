@@ -1,6 +1,6 @@
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Redirect, Response};
 use commands::NewSite;
+use domain::site::SiteError;
 use domain::{DataRegion, DomainError as _, Hostname, SiteName};
 use platform::auth::Writer;
 use platform::fields::Fields;
@@ -23,8 +23,8 @@ pub(crate) struct RegisterSite {
     /// Where the shop is, without scheme and port.
     #[schema(max_length = 253)]
     domain: String,
-    /// Where the site's data has to lie, by the name of one of the platform's regions; by default that of the platform which
-    /// is asked.
+    /// Where the site's data has to lie, by the name of a region; by default that of this platform. Each region is a platform of
+    /// its own, with accounts and keys of its own: where another one is demanded, the problem says where it is, if that is known.
     #[schema(example = "eu", max_length = 32)]
     data_region: Option<String>,
 }
@@ -39,36 +39,22 @@ pub(crate) struct SiteRegistered {
 }
 
 /// Register a site.
-///
-/// Each region is a platform of its own, with its own accounts and keys. Where another region is asked for than this one, and
-/// this platform knows where that is, the answer leads there.
 #[utoipa::path(
     post,
     path = "/v1/sites",
     tag = "Sites",
     params(IdempotencyHeader),
     request_body = RegisterSite,
-    responses(
-        (status = CREATED, description = "Registered.", body = SiteRegistered),
-        (status = TEMPORARY_REDIRECT, description = "Its data has to lie in another region: `Location` is where to register it."),
-        CreateProblems
-    ),
+    responses((status = CREATED, description = "Registered.", body = SiteRegistered), CreateProblems),
     security(("api_key" = []))
 )]
 pub(crate) async fn register_site(
     State(app): State<WriteState>,
     writer: Writer,
     request: CommandRequest<RegisterSite>,
-) -> Result<Response, Failure> {
+) -> Result<Answer<SiteRegistered>, Failure> {
     let call = request.call(&writer);
-    let site = request.content.parse()?;
-    if let Some(elsewhere) = site
-        .data_region
-        .as_ref()
-        .and_then(|region| app.other_regions.get(region))
-    {
-        return Ok(Redirect::temporary(&format!("{elsewhere}/v1/sites")).into_response());
-    }
+    let site = request.content.parse(&app)?;
     let sites = &app.commands.sites;
     let committed = sites.register(&call, site).await?;
     let body = SiteRegistered {
@@ -76,17 +62,26 @@ pub(crate) async fn register_site(
         embed_key: sites.embed_key(committed.aggregate_id.into()).to_string(),
     };
     let location = format!("/v1/sites/{}", committed.aggregate_id);
-    Ok(Answer::created(location, committed, body).into_response())
+    Ok(Answer::created(location, committed, body))
 }
 
 impl RegisterSite {
-    fn parse(self) -> Result<NewSite, Problem> {
+    fn parse(self, app: &WriteState) -> Result<NewSite, Problem> {
         let mut fields = Fields::new();
         let name = fields.take("/name", SiteName::parse(&self.name), |error| error.code());
         let domain = fields.take("/domain", Hostname::parse(&self.domain), |error| {
             error.code()
         });
         let data_region = self.data_region.as_deref().map(DataRegion::parse);
+        if let Some(Ok(region)) = &data_region
+            && app.commands.sites.region() != Some(region.as_str())
+        {
+            let detail = match app.other_regions.get(region) {
+                Some(url) => format!("Sites of this region are registered at {url}."),
+                None => SiteError::UnknownRegion.to_string(),
+            };
+            fields.refuse("/data_region", SiteError::UnknownRegion.code(), detail);
+        }
         let data_region = fields.take_optional("/data_region", data_region, |error| error.code());
         let (name, domain, data_region) = fields.all((name, domain, data_region))?;
         Ok(NewSite {
