@@ -100,18 +100,20 @@ impl Outbox {
         .fetch_optional(&mut *tx)
         .await
         .map_err(SealError::Read)?;
-        Ok(match next {
-            None => Next::Empty,
-            Some(next) => Next::Delivery(Delivery {
-                tx,
-                to: self.to.clone(),
-                place: next.place,
-                kind: next.kind,
-                path: next.path,
-                note: next.note,
-                noted_at: next.noted_at,
-            }),
-        })
+        let Some(next) = next else {
+            // Before the answer, so that nobody who asks after it finds the lock held.
+            tx.rollback().await.map_err(SealError::Read)?;
+            return Ok(Next::Empty);
+        };
+        Ok(Next::Delivery(Delivery {
+            tx,
+            to: self.to.clone(),
+            place: next.place,
+            kind: next.kind,
+            path: next.path,
+            note: next.note,
+            noted_at: next.noted_at,
+        }))
     }
 }
 
