@@ -1,5 +1,7 @@
 //! `proofline migrate`.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use domain::DataRegion;
 use event_store::{Regions, Role, connect};
@@ -7,6 +9,8 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
 use crate::config::Connections;
+
+const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Brings every engine up to date, and tells the databases in which region they are; those of another region are left as they
 /// are. Safe to run again, and from several processes at once.
@@ -42,5 +46,8 @@ pub(crate) async fn check_region(connections: &Connections) -> Result<()> {
 
 /// As whoever may change what the database is made of.
 fn owner(url: &str) -> Result<PgPool, sqlx::Error> {
-    PgPoolOptions::new().max_connections(1).connect_lazy(url)
+    PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(CONNECTED_WITHIN)
+        .connect_lazy(url)
 }

@@ -42,11 +42,20 @@ async fn databases_of_another_region_are_not_opened() {
     let mut keys = PgConnection::connect(&world.keys_url).await.unwrap();
     let moved = "update keys.region set name = 'us'";
     keys.execute(moved).await.unwrap();
-    let said = refused(&eu).await;
-    assert!(
-        said.contains("the key database belongs to region us"),
-        "{said}"
-    );
+    let of_keys = "the key database belongs to region us, and this process to eu";
+    assert_eq!(refused(&eu).await, of_keys);
+    // And where one of the two belongs elsewhere, the other is told nothing.
+    let half = World::new().await;
+    let mut keys = PgConnection::connect(&half.keys_url).await.unwrap();
+    let bound = "insert into keys.region (name) values ('us')";
+    keys.execute(bound).await.unwrap();
+    let said = migrate(&in_region(&half, "eu")).await.unwrap_err();
+    assert_eq!(said.to_string(), of_keys);
+    let told: i64 = sqlx::query_scalar("select count(*) from es.region")
+        .fetch_one(&mut half.owner().await)
+        .await
+        .unwrap();
+    assert_eq!(told, 0);
 }
 
 #[tokio::test]

@@ -146,17 +146,22 @@ impl Sealer {
             return Ok(());
         }
         let chain = chain(anchor).await?;
+        // One that can't be read keeps no other from being noted.
+        let mut unread = Ok(());
         for some in new.chunks(READ_AT_ONCE) {
             let read = some
                 .iter()
                 .map(|subject| read(anchor, chain.as_ref(), *subject));
-            let read = future::try_join_all(read).await?.into_iter();
-            let notes: Vec<(Uuid, Note)> = read
-                .map(|(tombstone, note)| (tombstone.subject, note))
-                .collect();
+            let mut notes = Vec::with_capacity(some.len());
+            for read in future::join_all(read).await {
+                match read {
+                    Ok((tombstone, note)) => notes.push((tombstone.subject, note)),
+                    Err(error) => unread = unread.and(Err(error)),
+                }
+            }
             self.note_tombstones(&notes).await.map_err(failed)?;
         }
-        Ok(())
+        unread
     }
 }
 

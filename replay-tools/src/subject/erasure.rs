@@ -130,11 +130,13 @@ pub enum ErasureError {
 impl Erasures {
     /// Erases whoever asks for it, and asks for those whose wish the log has lost.
     pub async fn run(&self) -> Infallible {
-        let mut asked_again = false;
+        let mut ask_again_at = Some(tokio::time::Instant::now());
         loop {
-            if !asked_again {
+            if ask_again_at.is_some_and(|at| at <= tokio::time::Instant::now()) {
                 match self.ask_again().await {
-                    Ok(all) => asked_again = all,
+                    Ok(true) => ask_again_at = None,
+                    // The anchor is asked for a lot.
+                    Ok(false) => ask_again_at = Some(tokio::time::Instant::now() + AGAIN_AFTER),
                     Err(error) => failed(None, &error),
                 }
             }
