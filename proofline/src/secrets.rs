@@ -9,6 +9,7 @@ use platform::api_key::ApiKeyPepper;
 use platform::signed::Signer;
 
 use crate::config::Connections;
+use crate::migrate::check_region;
 
 /// For agreeing on keys, which is rare.
 const KEY_CONNECTIONS: u32 = 2;
@@ -26,8 +27,10 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Asks the key provider for the root. A key file or a root that is not there yet is made.
+    /// Asks the key provider for the root. A key file or a root that is not there yet is made, but not for databases of another
+    /// region.
     pub async fn open(connections: &Connections) -> Result<Self> {
+        check_region(connections).await?;
         let keys = connect(&connections.keys_url()?, Role::Vault, KEY_CONNECTIONS)
             .context("KEYS_DATABASE_URL")?;
         let (provider, root) = connections

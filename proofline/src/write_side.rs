@@ -8,7 +8,6 @@ use event_store::{
 };
 
 use crate::config::Connections;
-use crate::migrate::check_region;
 use crate::secrets::Secrets;
 
 const LOAD_CONNECTIONS: u32 = 8;
@@ -46,9 +45,8 @@ pub(crate) async fn open_with(
     Ok(Commands::new(store, telemetry, secrets.commands.clone()))
 }
 
-/// The vault over the key database, which must have been made with these secrets, and be in this region as the log is.
+/// The vault over the key database, which must have been made with these secrets.
 pub async fn vault(connections: &Connections, secrets: &Secrets) -> Result<Vault> {
-    check_region(connections).await?;
     let keys = connect(&connections.keys_url()?, Role::Vault, KEY_CONNECTIONS)
         .context("KEYS_DATABASE_URL")?;
     let copies = KeyCopies::new(connections.key_backups().await?);

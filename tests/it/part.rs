@@ -1,5 +1,6 @@
 //! A part of the platform as a process of its own, and what it shows of itself.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use tests::World;
 use tokio::process::{Child, Command};
 
 const DEADLINE: Duration = Duration::from_secs(60);
+/// How long a process may take to see that it can't start.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(50);
 
 pub(crate) struct Part {
     child: Child,
@@ -32,6 +35,38 @@ impl Metrics {
     }
 }
 
+/// In the world; where it listens is yet to be said.
+fn process(name: &str, world: &World) -> Command {
+    let mut process = Command::new(crate::faults::program());
+    process
+        .args(["--log-format", "json", name, "--listen"])
+        .env("DATABASE_URL", &world.database_url)
+        .env("KEYS_DATABASE_URL", &world.keys_url)
+        .env("REDIS_URL", &world.redis_url)
+        .env("PROOFLINE_REDIS_PREFIX", &world.redis_prefix)
+        .env("CLICKHOUSE_URL", &world.clickhouse_url)
+        .env("PROOFLINE_CLICKHOUSE_DATABASE", &world.clickhouse_database)
+        .env("PROOFLINE_KEY_FILE", world.key_file())
+        .kill_on_drop(true);
+    process
+}
+
+/// What a part says that does not start.
+pub(crate) async fn does_not_start<V: AsRef<OsStr>>(
+    name: &str,
+    world: &World,
+    environment: impl IntoIterator<Item = (&'static str, V)>,
+) -> String {
+    let output = process(name, world)
+        .arg("127.0.0.1:0")
+        .envs(environment)
+        .output();
+    let output = tokio::time::timeout(GIVEN_UP_WITHIN, output).await;
+    let output = output.expect("it does not hang").unwrap();
+    assert!(!output.status.success());
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+}
+
 impl Part {
     /// Ready, in the world but for what `environment` says.
     pub(crate) async fn start(name: &str, world: &World, environment: &[(&str, &str)]) -> Self {
@@ -42,21 +77,12 @@ impl Part {
             .unwrap()
             .port();
         let log = directory.path().join("log");
-        let child = Command::new(crate::faults::program())
-            .args(["--log-format", "json", name, "--listen"])
+        let child = process(name, world)
             .arg(format!("127.0.0.1:{port}"))
-            .env("DATABASE_URL", &world.database_url)
-            .env("KEYS_DATABASE_URL", &world.keys_url)
-            .env("REDIS_URL", &world.redis_url)
-            .env("PROOFLINE_REDIS_PREFIX", &world.redis_prefix)
-            .env("CLICKHOUSE_URL", &world.clickhouse_url)
-            .env("PROOFLINE_CLICKHOUSE_DATABASE", &world.clickhouse_database)
-            .env("PROOFLINE_KEY_FILE", world.key_file())
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let part = Self {

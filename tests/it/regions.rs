@@ -28,6 +28,7 @@ async fn databases_of_another_region_are_not_opened() {
     let eu = in_region(&world, "eu");
     let said = refused(&eu).await;
     assert!(said.contains("belongs to no region yet"), "{said}");
+    assert!(!world.key_file().exists(), "no key was made for it");
     migrate(&eu).await.unwrap();
     migrate(&eu).await.unwrap();
     App::open(Part::All, &eu, &tuning()).await.unwrap();

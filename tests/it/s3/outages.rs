@@ -4,15 +4,11 @@ use event_store::Role;
 use event_store::seal::{Anchor, Due, Sealer};
 use tests::World;
 use tests::proxy::Proxy;
-use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::{Bucket, borrowed, done, refused, seals};
 use crate::moto::{self, Moto};
-use crate::part::Part;
-
-/// How long a process may take to see that it can't start.
-const GIVEN_UP_WITHIN: Duration = Duration::from_secs(50);
+use crate::part::{self, Part};
 
 #[tokio::test]
 async fn what_is_sealed_while_the_bucket_is_away_is_anchored_when_it_is_back() {
@@ -104,20 +100,7 @@ async fn who_asks_a_bucket_that_says_nothing_keeps_nobody_else_from_sealing() {
 /// Why `write-api` did not start.
 async fn does_not_start(world: &World, bucket: &Bucket) -> String {
     let began = Instant::now();
-    let output = Command::new(crate::faults::program())
-        .args(["write-api", "--listen", "127.0.0.1:0"])
-        .env("DATABASE_URL", &world.database_url)
-        .env("KEYS_DATABASE_URL", &world.keys_url)
-        .env("REDIS_URL", &world.redis_url)
-        .env("CLICKHOUSE_URL", &world.clickhouse_url)
-        .env("PROOFLINE_KEY_FILE", world.key_file())
-        .envs(bucket.everything())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(GIVEN_UP_WITHIN, output).await;
-    let output = output.expect("it does not hang").unwrap();
-    assert!(!output.status.success());
-    let said = super::said(&output);
+    let said = part::does_not_start("write-api", world, bucket.everything()).await;
     assert!(!said.contains("not-to-be-shown"), "{said}");
     eprintln!("after {:?}: {said}", began.elapsed());
     said

@@ -24,10 +24,9 @@ use sha2::Sha256;
 use sqlx::{Executor as _, PgPool};
 use tests::World;
 use tests::proxy::Proxy;
-use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::part::Part;
+use crate::part::{self, Part};
 use crate::support::{append, event};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -437,22 +436,11 @@ async fn a_process_that_is_given_a_bad_url_or_secret_shows_neither() {
         (url, "whsec_hidden", "PROOFLINE_ANCHOR_WEBHOOK_SECRET takes"),
         (url, "hidden", "PROOFLINE_ANCHOR_WEBHOOK_SECRET takes"),
     ] {
-        let output = Command::new(crate::faults::program())
-            .args(["write-api", "--listen", "127.0.0.1:0"])
-            .env("DATABASE_URL", &world.database_url)
-            .env("KEYS_DATABASE_URL", &world.keys_url)
-            .env("REDIS_URL", &world.redis_url)
-            .env("CLICKHOUSE_URL", &world.clickhouse_url)
-            .env("PROOFLINE_KEY_FILE", world.key_file())
-            .env("PROOFLINE_ANCHOR_WEBHOOK", url)
-            .env("PROOFLINE_ANCHOR_WEBHOOK_SECRET", secret)
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(Duration::from_secs(50), output).await;
-        let output = output.expect("it does not hang").unwrap();
-        assert!(!output.status.success());
-        let shown = [output.stdout, output.stderr].concat();
-        let shown = String::from_utf8(shown).unwrap();
+        let environment = [
+            ("PROOFLINE_ANCHOR_WEBHOOK", url),
+            ("PROOFLINE_ANCHOR_WEBHOOK_SECRET", secret),
+        ];
+        let shown = part::does_not_start("write-api", &world, environment).await;
         assert!(shown.contains(said) && !shown.contains("hidden"), "{shown}");
     }
 }
