@@ -86,6 +86,16 @@ pub enum WebhookError {
     },
 }
 
+impl WebhookError {
+    /// For how long the receiver asks to be left alone.
+    fn asked_for(&self) -> Duration {
+        match self {
+            Self::Later { after, .. } => after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
 /// What there was to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
@@ -93,8 +103,8 @@ pub enum Told {
     Note,
     /// Nothing: it has all of them.
     Everything,
-    /// What another process is telling.
-    ByAnother,
+    /// What another process is telling, or nothing for now: the receiver is left alone after a failure.
+    NotNow,
 }
 
 /// Tells one receiver. Any number of processes may: they take turns.
@@ -141,20 +151,22 @@ impl Webhook {
         let telling = async {
             let mut failures = 0;
             loop {
-                let told = self.tell().await;
-                failures = failures_after(failures, &told);
-                let asked = match told {
-                    Ok(Told::Note) => continue,
-                    Ok(Told::Everything | Told::ByAnother) => None,
-                    Err(error) => failed(&error, failures),
-                };
-                tokio::time::sleep(pause(failures).max(asked.unwrap_or_default())).await;
+                match self.tell().await {
+                    Ok(Told::Note) => failures = 0,
+                    Ok(Told::Everything | Told::NotNow) => tokio::time::sleep(EVERY).await,
+                    Err(error) => {
+                        failed(&error);
+                        // Where the database can't be told to leave the receiver alone, at least this process does.
+                        tokio::time::sleep(pause(failures)).await;
+                        failures = failures.saturating_add(1);
+                    }
+                }
             }
         };
         let measuring = async {
             loop {
                 let waiting = self.outbox.waiting_s().await.unwrap_or_else(|error| {
-                    failed(&error.into(), 1);
+                    failed(&error.into());
                     f64::NAN
                 });
                 metrics::gauge!("proofline_anchor_webhook_waiting_seconds").set(waiting);
@@ -168,14 +180,19 @@ impl Webhook {
     /// Tells of the first note that was not taken yet.
     pub async fn tell(&self) -> Result<Told, WebhookError> {
         let delivery = match self.outbox.next().await? {
-            Next::Busy => return Ok(Told::ByAnother),
+            Next::NotNow => return Ok(Told::NotNow),
             Next::Empty => return Ok(Told::Everything),
             Next::Delivery(delivery) => delivery,
         };
         match self.send(&delivery).await {
             Ok(()) => delivery.done().await?,
             Err(error) => {
-                delivery.failed().await?;
+                let failures = delivery.failures;
+                let again_after = pause(failures).max(error.asked_for());
+                tracing::warn!(failures, ?again_after, "the webhook is left alone");
+                if let Err(unnoted) = delivery.failed(again_after).await {
+                    failed(&unnoted.into());
+                }
                 return Err(error);
             }
         }
@@ -217,21 +234,9 @@ impl Webhook {
     }
 }
 
-/// How many failures there were in a row. That another process tells says nothing of how it fares.
-fn failures_after(before: u32, told: &Result<Told, WebhookError>) -> u32 {
-    match told {
-        Ok(Told::Note | Told::Everything) => 0,
-        Ok(Told::ByAnother) => before,
-        Err(_) => before.saturating_add(1),
-    }
-}
-
-/// Twice as long after each failure, up to a minute, and not the same for all who wait.
+/// After so many failures in a row and one more: twice as long after each, up to a minute.
 fn pause(failures: u32) -> Duration {
-    let longest = EVERY * (1 << failures.min(6));
-    longest
-        .min(AGAIN_WITHIN)
-        .mul_f64(rand::random_range(0.8..=1.0))
+    (EVERY * (2 << failures.min(5))).min(AGAIN_WITHIN)
 }
 
 /// For how long the answer asks to be left alone, in seconds or until a date.
@@ -247,24 +252,18 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(later.min(LATER_WITHIN))
 }
 
-/// Answers for how long the receiver asks to be left alone, where it does.
-fn failed(error: &WebhookError, failures: u32) -> Option<Duration> {
+fn failed(error: &WebhookError) {
     metrics::counter!("proofline_anchor_webhook_failures_total").increment(1);
     let shown = error as &dyn std::error::Error;
-    if let WebhookError::Later { after, .. } = error {
-        tracing::warn!(
+    match error {
+        WebhookError::Later { .. } => {
+            tracing::warn!(error = shown, "the anchor's webhook will be told later");
+        }
+        _ => tracing::error!(
             error = shown,
-            failures,
-            "the anchor's webhook will be told later"
-        );
-        return *after;
+            "could not tell the anchor's webhook and will again"
+        ),
     }
-    tracing::error!(
-        error = shown,
-        failures,
-        "could not tell the anchor's webhook and will again"
-    );
-    None
 }
 
 #[cfg(test)]
@@ -304,24 +303,8 @@ mod tests {
 
     #[test]
     fn who_does_not_answer_is_asked_less_and_less_often() {
-        let pauses: Vec<u64> = (0..9).map(|failures| pause(failures).as_secs()).collect();
-        assert!(
-            pauses[0] <= 1 && pauses[3] <= 8 && pauses[3] >= 6,
-            "{pauses:?}"
-        );
-        assert!(
-            pauses[6..].iter().all(|pause| (48..=60).contains(pause)),
-            "{pauses:?}"
-        );
-    }
-
-    #[test]
-    fn that_another_process_tells_does_not_end_the_failures_of_this_one() {
-        let refused = Err(WebhookError::Refused(StatusCode::GONE));
-        assert_eq!(failures_after(3, &refused), 4);
-        assert_eq!(failures_after(3, &Ok(Told::ByAnother)), 3);
-        assert_eq!(failures_after(3, &Ok(Told::Note)), 0);
-        assert_eq!(failures_after(3, &Ok(Told::Everything)), 0);
+        let pauses: Vec<u64> = (0..8).map(|failures| pause(failures).as_secs()).collect();
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60, 60]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Notes for somebody who is told of each, one after the other, and can't be asked what they have.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgPool, Postgres, Transaction};
@@ -20,8 +21,8 @@ pub struct Outbox {
 /// What is to be told now.
 #[derive(Debug)]
 pub enum Next {
-    /// What another process is telling.
-    Busy,
+    /// What another process is telling, or nothing for now: the receiver is left alone after a failure.
+    NotNow,
     /// Nothing: all of it was told.
     Empty,
     Delivery(Delivery),
@@ -33,6 +34,8 @@ pub struct Delivery {
     tx: Transaction<'static, Postgres>,
     to: String,
     place: i64,
+    /// How often in a row nothing was delivered.
+    pub failures: u32,
     /// `key`, `head` or `tombstone`.
     pub kind: String,
     /// As an anchor calls it.
@@ -76,26 +79,27 @@ impl Outbox {
     /// The first note that was not delivered, for whoever calls first.
     pub async fn next(&self) -> Result<Next, SealError> {
         let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
-        let delivered = sqlx::query_scalar!(
-            "select delivered from es.webhooks where webhook = $1 for update skip locked",
+        let told = sqlx::query!(
+            "select delivered, failures from es.webhooks where webhook = $1 and not_before <= clock_timestamp()
+             for update skip locked",
             self.to
         )
         .fetch_optional(&mut *tx)
         .await
         .map_err(SealError::Read)?;
-        let Some(delivered) = delivered else {
+        let Some(told) = told else {
             let stands = sqlx::query_scalar!(
                 r#"select exists (select from es.webhooks where webhook = $1) as "stands!""#,
                 self.to
             );
             let stands = stands.fetch_one(&mut *tx).await.map_err(SealError::Read)?;
             return stands
-                .then_some(Next::Busy)
+                .then_some(Next::NotNow)
                 .ok_or(SealError::UnknownReceiver);
         };
         let next = sqlx::query!(
             "select place, noted_at, kind, path, note from es.seal_notes where place > $1 order by place limit 1",
-            delivered
+            told.delivered
         )
         .fetch_optional(&mut *tx)
         .await
@@ -109,6 +113,7 @@ impl Outbox {
             tx,
             to: self.to.clone(),
             place: next.place,
+            failures: told.failures.cast_unsigned(),
             kind: next.kind,
             path: next.path,
             note: next.note,
@@ -121,7 +126,7 @@ impl Delivery {
     /// It was delivered, and is not sent again.
     pub async fn done(mut self) -> Result<(), SealError> {
         sqlx::query!(
-            "update es.webhooks set delivered = $2 where webhook = $1",
+            "update es.webhooks set delivered = $2, failures = 0, not_before = '-infinity' where webhook = $1",
             self.to,
             self.place
         )
@@ -131,9 +136,18 @@ impl Delivery {
         self.tx.commit().await.map_err(SealError::Write)
     }
 
-    /// It was not, and whoever comes next sends it.
-    pub async fn failed(self) -> Result<(), SealError> {
-        self.tx.rollback().await.map_err(SealError::Write)
+    /// It was not, and whoever comes after that time sends it.
+    pub async fn failed(mut self, again_after: Duration) -> Result<(), SealError> {
+        sqlx::query!(
+            "update es.webhooks set failures = failures + 1, not_before = clock_timestamp() + make_interval(secs => $2)
+             where webhook = $1",
+            self.to,
+            again_after.as_secs_f64()
+        )
+        .execute(&mut *self.tx)
+        .await
+        .map_err(SealError::Write)?;
+        self.tx.commit().await.map_err(SealError::Write)
     }
 }
 

@@ -103,7 +103,7 @@ async fn webhook_by(world: &World, url: &str, secret: &str) -> Webhook {
     opened.unwrap().unwrap()
 }
 
-/// Until there is nothing more, or another process tells.
+/// Until there is nothing more, or nothing to be told now.
 async fn tell_all(webhook: &Webhook) -> Result<Told, WebhookError> {
     loop {
         match webhook.tell().await? {
@@ -111,6 +111,21 @@ async fn tell_all(webhook: &Webhook) -> Result<Told, WebhookError> {
             told => return Ok(told),
         }
     }
+}
+
+/// As if the time were over for which the receiver is left alone.
+async fn wait_out(world: &World) {
+    let over = "update es.webhooks set not_before = '-infinity'";
+    world.owner().await.execute(over).await.unwrap();
+}
+
+/// How often in a row nothing was taken, and for how many seconds from now on the receiver is left alone for that: for an hour
+/// more, so that nobody has to hurry.
+async fn left_alone(world: &World) -> (i32, f64) {
+    let longer = "update es.webhooks set not_before = not_before + interval '1 hour'
+         returning failures, extract(epoch from not_before - clock_timestamp())::float8 - 3600";
+    let longer = sqlx::query_as(longer);
+    longer.fetch_one(&mut world.owner().await).await.unwrap()
 }
 
 /// As Standard Webhooks has it.
@@ -289,6 +304,7 @@ async fn what_was_not_taken_is_told_again_under_the_same_id_before_anything_else
             matches!(&refused, Err(WebhookError::Refused(found)) if found.as_u16() == status),
             "{refused:?}"
         );
+        wait_out(&log.world).await;
     }
     let two_minutes = Duration::from_secs(120);
     for (mood, asked) in [
@@ -302,6 +318,7 @@ async fn what_was_not_taken_is_told_again_under_the_same_id_before_anything_else
             matches!(&refused, Err(WebhookError::Later { after, .. }) if *after == asked),
             "{refused:?}"
         );
+        wait_out(&log.world).await;
     }
     let heard = receiver.heard();
     assert_eq!(heard.len(), 6, "nobody follows to elsewhere");
@@ -333,6 +350,7 @@ async fn a_receiver_whose_answer_was_lost_is_told_again_under_the_same_id() {
     assert!(matches!(lost, WebhookError::Send(_)), "{lost:?}");
     let shown = format!("{lost:?}");
     assert!(!shown.contains("token"), "{shown}");
+    wait_out(&log.world).await;
     tell_all(&webhook).await.unwrap();
     let heard = receiver.heard();
     assert_eq!(heard[0], heard[1]);
@@ -385,11 +403,11 @@ async fn who_comes_while_another_process_tells_is_told_so() {
     while receiver.heard().is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(second.tell().await.unwrap(), Told::ByAnother);
+    assert_eq!(second.tell().await.unwrap(), Told::NotNow);
     // Cut off, it holds nobody up.
     telling.abort();
     receiver.is(Mood::Takes);
-    while second.tell().await.unwrap() == Told::ByAnother {
+    while second.tell().await.unwrap() == Told::NotNow {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(second.tell().await.unwrap(), Told::Note);
@@ -397,6 +415,39 @@ async fn who_comes_while_another_process_tells_is_told_so() {
     let heard = receiver.heard();
     assert_eq!(heard[0], heard[1]);
     assert_eq!(heard.len(), 3);
+}
+
+#[tokio::test]
+async fn a_receiver_that_takes_nothing_is_left_alone_by_all_processes_longer_and_longer() {
+    let (log, receiver) = (Log::new().await, Receiver::start().await);
+    let first = receiver.webhook(&log.world).await;
+    log.grow(10).await;
+    receiver.is(Mood::Refuses(500));
+    for (failures, pause) in [(1, 2.0), (2, 4.0), (3, 8.0)] {
+        first.tell().await.unwrap_err();
+        let (counted, waits) = left_alone(&log.world).await;
+        assert_eq!(counted, failures);
+        assert!(waits <= pause, "{waits}");
+        // Whoever comes now, and who is started now, sends nothing.
+        let second = receiver.webhook(&log.world).await;
+        for webhook in [&first, &second] {
+            assert_eq!(webhook.tell().await.unwrap(), Told::NotNow);
+        }
+        wait_out(&log.world).await;
+    }
+    assert_eq!(receiver.heard().len(), 3);
+    receiver.is(Mood::IsBusy(429, 120));
+    first.tell().await.unwrap_err();
+    let (_, waits) = left_alone(&log.world).await;
+    assert!(waits <= 120.0 && waits > 60.0, "{waits}");
+    wait_out(&log.world).await;
+    receiver.is(Mood::Takes);
+    assert_eq!(tell_all(&first).await.unwrap(), Told::Everything);
+    // What was taken ends it.
+    log.grow(1).await;
+    receiver.is(Mood::Refuses(500));
+    first.tell().await.unwrap_err();
+    assert_eq!(left_alone(&log.world).await.0, 1);
 }
 
 #[tokio::test]
