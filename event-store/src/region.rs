@@ -78,12 +78,27 @@ impl Regions {
                 return Err(RegionError::NotBound { held, own });
             }
         }
-        compare([events, keys], own)
+        Self::compare([events, keys], own)
     }
 
     /// The same before they are migrated: a database that is not there yet, or was told nothing, passes.
     pub async fn check_known(&self, own: Option<&str>) -> Result<(), RegionError> {
-        compare(self.bound().await?, own)
+        Self::compare(self.bound().await?, own)
+    }
+
+    /// The same of copies of the event store and the key database, which say to which region they belong.
+    pub fn compare(bound: [Option<String>; 2], own: Option<&str>) -> Result<(), RegionError> {
+        for (held, bound) in [Held::Events, Held::Keys].into_iter().zip(bound) {
+            match (bound, own) {
+                (Some(bound), Some(own)) if bound != own => {
+                    let own = own.to_owned();
+                    return Err(RegionError::Other { held, bound, own });
+                }
+                (Some(bound), None) => return Err(RegionError::NoneNamed { held, bound }),
+                (Some(_), Some(_)) | (None, _) => {}
+            }
+        }
+        Ok(())
     }
 
     async fn bound(&self) -> Result<[Option<String>; 2], RegionError> {
@@ -116,18 +131,4 @@ pub(crate) async fn of_events(pool: &PgPool) -> Result<Option<String>, sqlx::Err
     sqlx::query_scalar!("select name from es.region")
         .fetch_optional(pool)
         .await
-}
-
-fn compare(bound: [Option<String>; 2], own: Option<&str>) -> Result<(), RegionError> {
-    for (held, bound) in [Held::Events, Held::Keys].into_iter().zip(bound) {
-        match (bound, own) {
-            (Some(bound), Some(own)) if bound != own => {
-                let own = own.to_owned();
-                return Err(RegionError::Other { held, bound, own });
-            }
-            (Some(bound), None) => return Err(RegionError::NoneNamed { held, bound }),
-            (Some(_), Some(_)) | (None, _) => {}
-        }
-    }
-    Ok(())
 }

@@ -119,6 +119,7 @@ async fn restore(connections: &Connections, id: &str) -> Result<()> {
         clickhouse_database: connections.clickhouse_database.clone(),
         key_provider: connections.key_provider.clone(),
         key_file: connections.key_file.clone(),
+        region: connections.region.clone(),
     };
     places.restore(&id, None, &target).await?;
     Ok(())

@@ -83,7 +83,7 @@ impl KeyArgs {
             events: connect(database_url, Role::Reader, 1).context("DATABASE_URL")?,
             keys: pool.clone(),
         };
-        let own = self.region.as_ref().map(DataRegion::as_str);
+        let own = self.region().map(DataRegion::as_str);
         regions.check(own).await?;
         let key_file = self.key_file(data_dir);
         let (provider, root) = self.key_provider.open(&key_file, &pool).await?;
@@ -97,6 +97,10 @@ impl KeyArgs {
             secrets: Secrets::of(&root),
             tags: TagKey::of(&root),
         })
+    }
+
+    pub(crate) fn region(&self) -> Option<&DataRegion> {
+        self.region.as_ref()
     }
 
     pub(crate) fn key_file(&self, data_dir: &Path) -> PathBuf {

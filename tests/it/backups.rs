@@ -28,7 +28,7 @@ use crate::served::{Served, answered, connections, order_of, seen};
 use crate::subjects::{ANNA, BOB, Office, SOMEONE};
 
 /// `replay`, as an operator runs it against a world; answers what it said.
-async fn replay(world: &World, arguments: &[&str]) -> Result<String> {
+pub(crate) async fn replay(world: &World, arguments: &[&str]) -> Result<String> {
     let folder = |name: &str| world.key_file().with_file_name(name).display().to_string();
     let all = typed(
         world,

@@ -1,5 +1,8 @@
 //! Where a platform's data may lie, and what is not opened elsewhere.
 
+use std::fs::{read_to_string, write};
+
+use clickhouse::sql::Identifier;
 use domain::DataRegion;
 use proofline::app::{App, Part};
 use proofline::config::Connections;
@@ -8,6 +11,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tests::World;
 
+use crate::backups::{elsewhere, replay};
 use crate::served::{Served, connections, tuning};
 
 fn in_region(world: &World, region: &str) -> Connections {
@@ -97,4 +101,75 @@ async fn a_site_is_registered_in_the_region_that_its_data_has_to_lie_in() {
         assert!(error["detail"].as_str().unwrap().contains(told), "{error}");
     }
     assert_eq!(it.events().await, before, "nothing of them is kept here");
+}
+
+/// Whatever stands by the names under which it would be brought back.
+async fn begun(world: &World) -> i64 {
+    let name = world.clickhouse_database.clone();
+    let databases = "select count(*) from pg_database where starts_with(datname, $1)";
+    let databases = sqlx::query_scalar(databases).bind(&name);
+    let mut server = PgConnection::connect(&tests::in_database(&world.database_url, "postgres"))
+        .await
+        .unwrap();
+    let clickhouse = connections(world).clickhouse().unwrap();
+    let facts = clickhouse.query("select count() from system.databases where name = ?");
+    let facts: u64 = facts.bind(&name).fetch_one().await.unwrap();
+    let databases: i64 = databases.fetch_one(&mut server).await.unwrap();
+    databases + i64::try_from(facts).unwrap()
+}
+
+#[tokio::test]
+async fn a_backup_of_another_region_is_not_brought_back() {
+    let mut world = World::new().await;
+    let eu = in_region(&world, "eu");
+    migrate(&eu).await.unwrap();
+    // Makes the keys.
+    App::open(Part::All, &eu, &tuning()).await.unwrap();
+    let made = replay(&world, &["backup", "create"]).await.unwrap();
+    let id = made.split_whitespace().next().unwrap();
+    let manifest = |of: &str| {
+        world
+            .key_file()
+            .with_file_name(of)
+            .join(id)
+            .join("manifest.json")
+    };
+    let manifests = [manifest("backups"), manifest("key-backups")];
+    let [of_events, of_keys] = manifests.map(|path| (path.clone(), read_to_string(path).unwrap()));
+    elsewhere(&mut world);
+    let refused = async |region: &[&str], because: &str| {
+        let arguments = [&["backup", "restore", id], region].concat();
+        let said = format!("{:#}", replay(&world, &arguments).await.unwrap_err());
+        assert!(
+            said.contains("may not be brought back here") && said.contains(because),
+            "{said}"
+        );
+        assert_eq!(begun(&world).await, 0, "{because}");
+    };
+    let of_eu = "the event store belongs to region eu, and this process to us";
+    refused(&["--region", "us"], of_eu).await;
+    refused(&[], "name its region").await;
+    let moved = of_keys.1.replace(r#""region": "eu""#, r#""region": "us""#);
+    write(&of_keys.0, moved).unwrap();
+    let of_us = "the key database belongs to region us, and this process to eu";
+    refused(&["--region", "eu"], of_us).await;
+    // An earlier build did not say it, and the databases do.
+    for (path, manifest) in [&of_events, &of_keys] {
+        write(path, manifest.replace(r#""region": "eu","#, "")).unwrap();
+    }
+    let late = replay(&world, &["backup", "restore", id, "--region", "us"]).await;
+    let said = format!("{:#}", late.unwrap_err());
+    assert!(said.contains(of_eu), "{said}");
+    let clickhouse = connections(&world).clickhouse().unwrap();
+    let drop = clickhouse.query("drop database ? sync");
+    drop.bind(Identifier(&world.clickhouse_database))
+        .execute()
+        .await
+        .unwrap();
+    assert_eq!(begun(&world).await, 0);
+    let restored = ["backup", "restore", id, "--region", "eu"];
+    replay(&world, &restored).await.unwrap();
+    App::open(Part::All, &in_region(&world, "eu"), &tuning())
+        .await
+        .unwrap();
 }

@@ -160,6 +160,7 @@ pub(crate) async fn run(
                 clickhouse_database: database.to_owned(),
                 key_provider: places.keys.key_provider.clone(),
                 key_file: places.keys.key_file(data_dir),
+                region: places.keys.region().cloned(),
             };
             let places = places.open(data_dir).await?;
             let id = places.find(id).await?;

@@ -92,6 +92,24 @@ async fn roles(connection: &mut PgConnection) -> Result<Vec<String>, BackupError
     Ok(roles.fetch_all(connection).await?)
 }
 
+/// Where the data of a database may lie. `None` where nobody said, and before a migration made the table for it.
+async fn region(
+    connection: &mut PgConnection,
+    table: &'static str,
+) -> Result<Option<String>, BackupError> {
+    let stands: bool = sqlx::query_scalar("select to_regclass($1) is not null")
+        .bind(table)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !stands {
+        return Ok(None);
+    }
+    let region = sqlx::query_scalar(&format!("select name from {table}"))
+        .fetch_optional(connection)
+        .await?;
+    Ok(region)
+}
+
 impl Backups {
     /// Makes a backup of everything. What fails leaves nothing of it behind.
     pub async fn create(&self) -> Result<Manifest, BackupError> {
@@ -111,6 +129,7 @@ impl Backups {
     async fn create_as(&self, id: &str) -> Result<Manifest, BackupError> {
         let mut moment = Moment::keep(&self.source).await?;
         let (taken_at, roles) = (moment.at, roles(&mut moment.connection).await?);
+        let region = region(&mut moment.connection, "es.region").await?;
         let (url, to) = (&self.source.database_url, &self.places.backups);
         let path = manifest::path(id, DUMP);
         let content = programs::dump(url, Some(&moment.snapshot), to, &path).await?;
@@ -122,6 +141,7 @@ impl Backups {
             id: id.to_owned(),
             taken_at,
             release: env!("CARGO_PKG_VERSION").to_owned(),
+            region,
             events: Extent {
                 log: seen.events,
                 head: seen.events_head,
@@ -184,12 +204,15 @@ impl Backups {
         let (url, to) = (&self.source.keys_url, &self.places.keys);
         let content = programs::dump(url, None, to, &path).await?;
         let mut connection = PgConnection::connect(url.as_str()).await?;
+        connection.execute("set role proofline_maintenance").await?;
         let roles = roles(&mut connection).await?;
+        let region = region(&mut connection, "keys.region").await?;
         connection.close().await?;
         Ok(KeyManifest {
             kind: KeyKind::KeyBackup1,
             id: id.to_owned(),
             taken_at,
+            region,
             roles,
             dump: Part::new(KEYS_DUMP, content),
         })

@@ -19,6 +19,9 @@ pub struct Manifest {
     /// Of the moment that it shows.
     pub taken_at: DateTime<Utc>,
     pub release: String,
+    /// Where its data may lie, if somebody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     pub events: Extent,
     pub telemetry: Extent,
     pub facts: Facts,
@@ -33,6 +36,8 @@ pub struct KeyManifest {
     pub kind: KeyKind,
     pub id: String,
     pub taken_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     pub roles: Vec<String>,
     pub dump: Part,
 }

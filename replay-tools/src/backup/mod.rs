@@ -19,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use clickhouse::Client;
 use event_store::vault::{KeyCopies, VaultError};
-use event_store::{Place, PlaceError};
+use event_store::{Place, PlaceError, RegionError};
 use key_providers::OpenError;
 use projections::rebuild::RebuildError;
 use projections::runtime::SinkError;
@@ -127,6 +127,12 @@ pub enum BackupError {
         "the keys of {keys} are older than backup {id}, and some of its people would have none"
     )]
     KeysOlder { id: String, keys: String },
+    #[error("backup {id} with the keys of {keys} may not be brought back here")]
+    Region {
+        id: String,
+        keys: String,
+        source: RegionError,
+    },
     #[error("{0} is no name of a role")]
     Role(String),
     #[error("no version of the facts is served")]

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::sql::Identifier;
+use domain::DataRegion;
 use event_store::vault::{KeyCopies, SubjectEvents, Taken, Vault};
-use event_store::{Role, connect};
+use event_store::{Regions, Role, connect};
 use futures::TryStreamExt as _;
 use key_providers::KeyProviderArgs;
 use projections::Projection;
@@ -33,6 +34,8 @@ pub struct Target {
     /// Whoever wrapped the keys; what is current there, and its root, comes back with them.
     pub key_provider: KeyProviderArgs,
     pub key_file: PathBuf,
+    /// A backup of another region is not brought back.
+    pub region: Option<DataRegion>,
 }
 
 /// What came back.
@@ -56,7 +59,6 @@ impl Places {
         target: &Target,
     ) -> Result<Restored, BackupError> {
         target.check_clickhouse().await?;
-        let found = self.verify(id).await?;
         let keys_id = match keys_id {
             Some(id) => id.to_owned(),
             None => {
@@ -64,6 +66,17 @@ impl Places {
                 newest.ok_or(BackupError::None)?.id
             }
         };
+        let own = target.region.as_ref().map(DataRegion::as_str);
+        let refused = |source| BackupError::Region {
+            id: id.to_owned(),
+            keys: keys_id.clone(),
+            source,
+        };
+        // Before any of it is read.
+        let said: Manifest = manifest::read(&self.backups, id).await?;
+        let said_of_keys: KeyManifest = manifest::read(&self.keys, &keys_id).await?;
+        Regions::compare([said.region, said_of_keys.region], own).map_err(refused)?;
+        let found = self.verify(id).await?;
         let found_keys = self.verify_keys(&keys_id).await?;
         if found_keys.taken_at < found.taken_at {
             return Err(BackupError::KeysOlder {
@@ -124,6 +137,18 @@ impl Places {
         self.load_facts(found, target, &projector).await?;
         let index = SubjectEvents::new(pool.clone());
         begin_subject_events_anew(&projector, &index, log).await?;
+        // A backup of an earlier build does not say its region, but its databases may.
+        let regions = Regions {
+            events: projector.clone(),
+            keys: pool.clone(),
+        };
+        let own = target.region.as_ref().map(DataRegion::as_str);
+        let checked = regions.check_known(own).await;
+        checked.map_err(|source| BackupError::Region {
+            id: found.id.clone(),
+            keys: found_keys.id.clone(),
+            source,
+        })?;
         pool.close().await;
         projector.close().await;
         Ok((log, taken))

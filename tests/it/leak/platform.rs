@@ -387,6 +387,7 @@ impl Platform {
             clickhouse_database: database,
             key_provider: connections.key_provider.clone(),
             key_file: connections.key_file.clone(),
+            region: connections.region.clone(),
         };
         let places = connections.places().await.unwrap();
         let restored = places.restore(id, Some(id), &target).await.unwrap();
