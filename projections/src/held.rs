@@ -1,6 +1,6 @@
 //! What the read models hold about a person: every row of every table that names them, found by looking at all of it.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -18,38 +18,51 @@ pub struct Held {
 }
 
 /// The rows that name one of these, in whatever column, of every table that the transaction sees: those of its account for
-/// a reader, all for a projector. A table that is added later is looked at too.
-pub async fn held_about(tx: &mut ReadTx, subjects: &[Uuid]) -> Result<Vec<Held>, ReadError> {
-    rows_about(tx.connection(), subjects)
-        .await
-        .map_err(ReadError::Held)
-}
-
-async fn rows_about(tx: &mut PgConnection, subjects: &[Uuid]) -> Result<Vec<Held>, sqlx::Error> {
-    let tables = sqlx::query_scalar!(
-        r#"select format('%I.%I', n.nspname, c.relname) as "table!"
-           from pg_class c join pg_namespace n on n.oid = c.relnamespace
-           where n.nspname like 'rm\_%' and c.relkind in ('r', 'p') and has_table_privilege(c.oid, 'select')
-           order by 1"#
-    )
-    .fetch_all(&mut *tx)
-    .await?;
+/// a reader, all for a projector. A table that is added later is looked at too. None may take longer than `within`; where the
+/// caller is gone, the database notices.
+pub async fn held_about(
+    tx: &mut ReadTx,
+    subjects: &[Uuid],
+    within: Duration,
+) -> Result<Vec<Held>, ReadError> {
+    let failed = |table: &str, source| ReadError::Held {
+        table: table.to_owned(),
+        source,
+    };
+    let tx = tx.connection();
+    let tables = readable(tx, within).await;
     let ids: Vec<String> = subjects.iter().map(Uuid::to_string).collect();
-    let mut held = BTreeMap::<String, Vec<Value>>::new();
-    for table in tables {
+    let mut held = Vec::new();
+    for table in tables.map_err(|source| failed("pg_class", source))? {
         // Quoted by Postgres, and from its own catalogue.
         let query = format!(
             "select to_json(t) from {table} t
              where exists (select from unnest($1::text[]) id where position(id in to_json(t)::text) > 0)"
         );
-        let rows: Vec<Value> = sqlx::query_scalar(&query)
-            .bind(&ids)
-            .fetch_all(&mut *tx)
-            .await?;
+        let rows = sqlx::query_scalar(&query).bind(&ids).fetch_all(&mut *tx);
+        let rows: Vec<Value> = rows.await.map_err(|source| failed(&table, source))?;
         if !rows.is_empty() {
-            held.insert(table, rows);
+            held.push(Held { table, rows });
         }
     }
-    let held = held.into_iter();
-    Ok(held.map(|(table, rows)| Held { table, rows }).collect())
+    Ok(held)
+}
+
+/// Every table of read models that the transaction may read, each of which may take so long from now on.
+async fn readable(tx: &mut PgConnection, within: Duration) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query!(
+        "select set_config('statement_timeout', $1, true) as statement_timeout,
+                set_config('client_connection_check_interval', '10s', true) as check_interval",
+        format!("{}ms", within.as_millis())
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    sqlx::query_scalar!(
+        r#"select format('%I.%I', n.nspname, c.relname) as "table!"
+           from pg_class c join pg_namespace n on n.oid = c.relnamespace
+           where n.nspname like 'rm\_%' and c.relkind in ('r', 'p') and has_table_privilege(c.oid, 'select')
+           order by 1"#
+    )
+    .fetch_all(tx)
+    .await
 }

@@ -54,8 +54,8 @@ pub enum ReadError {
         model: Projection,
         source: sqlx::Error,
     },
-    #[error("could not look for what the read models hold about a person")]
-    Held(#[source] sqlx::Error),
+    #[error("could not look for what {table} holds about a person")]
+    Held { table: String, source: sqlx::Error },
     #[error("could not read which version of {model} is served")]
     Served {
         model: Projection,

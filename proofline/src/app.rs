@@ -207,6 +207,8 @@ async fn exports(
         index: SubjectEvents::new(keys),
         log: EventLog::open(projector).await?,
         accesses: AccessLog::new(connect(url, Role::Compliance, EXPORT_CONNECTIONS)?),
+        // Nobody waits for the answer any longer.
+        searched_within: serve::REQUEST_TIMEOUT_DEFAULT,
     };
     Ok(ExportState::new(exports, secrets.exports.clone()))
 }

@@ -32,7 +32,7 @@ impl From<ReadError> for Failure {
         let problem = match error {
             ReadError::Begin { .. }
             | ReadError::Query { .. }
-            | ReadError::Held(_)
+            | ReadError::Held { .. }
             | ReadError::Served { .. }
             | ReadError::Counters(_)
             | ReadError::Analytics(_)

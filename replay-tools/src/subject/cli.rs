@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::export::{Asker, Exports};
 use super::page::page;
-use super::verify;
+use super::{SEARCHED_WITHIN, verify};
 use crate::audit::AnchorArgs;
 use crate::keys::{KeyArgs, Keys};
 
@@ -346,6 +346,7 @@ impl Office {
             index: SubjectEvents::new(self.keys.pool.clone()),
             log,
             accesses: AccessLog::new(self.writer.clone()),
+            searched_within: SEARCHED_WITHIN,
         };
         let call = self.call();
         let asker = Asker {

@@ -1,5 +1,7 @@
 //! What is held about a person, for that person.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use domain::data_subject::{Access, Erasure};
 use domain::{AccountId, SubjectId};
@@ -19,7 +21,7 @@ use crate::past::mask;
 
 const PURPOSE: &str = "subject_export";
 /// How long what is appended just now is waited for.
-const PROJECTED_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+const PROJECTED_WITHIN: Duration = Duration::from_secs(10);
 const READ_MAX: usize = 500;
 
 /// What an export works with. Cheap to clone.
@@ -32,6 +34,8 @@ pub struct Exports {
     pub index: SubjectEvents,
     pub log: EventLog,
     pub accesses: AccessLog,
+    /// How long looking through one read model may take, all of which is looked at.
+    pub searched_within: Duration,
 }
 
 /// Everything that is held, with where it is from.
@@ -188,7 +192,7 @@ impl Exports {
             .collect();
         let events = self.events(account, subject, &ids, head).await?;
         let mut tx = ReadTx::begin(&self.reader, account, &[]).await?;
-        let held = held::held_about(&mut tx, &ids).await?;
+        let held = held::held_about(&mut tx, &ids, self.searched_within).await?;
         drop(tx);
         let access = event_store::Access {
             tenant: account.into(),

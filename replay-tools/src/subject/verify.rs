@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::SEARCHED_WITHIN;
 use super::certificate::Certificate;
 
 const READ_MAX: usize = 500;
@@ -171,7 +172,7 @@ impl Verification {
 
     async fn read_models(&self, ids: &[Uuid]) -> Result<String> {
         let mut tx = ReadTx::begin(&self.projector, self.account, &[]).await?;
-        let held = held::held_about(&mut tx, ids).await?;
+        let held = held::held_about(&mut tx, ids, SEARCHED_WITHIN).await?;
         for held in &held {
             if held.rows.iter().any(|row| keeps(row, ids)) {
                 bail!("{} keeps sealed data of theirs", held.table);

@@ -1,11 +1,21 @@
 //! What is held about a person, for that person.
 
+use std::time::Duration;
+
+use domain::AccountId;
+use event_store::Role;
+use projections::held::held_about;
+use projections::{ReadError, ReadTx};
 use reqwest::Method;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use sqlx::Executor as _;
+use tests::World;
+use uuid::Uuid;
 
 use super::Office;
 use crate::served::answered;
+use crate::support::TENANT;
 
 #[tokio::test]
 async fn what_is_held_about_a_person_is_handed_out_by_a_link_and_noted() {
@@ -119,4 +129,26 @@ async fn what_is_held_about_a_person_is_handed_out_by_a_link_and_noted() {
         fetched = fetch(url).await;
     }
     fetched.problem(429, "rate-limited");
+}
+
+#[tokio::test]
+async fn a_read_model_that_takes_too_long_to_look_through_is_named() {
+    let world = World::new().await;
+    let slow = "create schema rm_slow;
+         create table rm_slow.rows (id int);
+         insert into rm_slow.rows values (1);
+         alter table rm_slow.rows enable row level security;
+         create policy slowly on rm_slow.rows using (pg_sleep(60) is not null);
+         grant usage on schema rm_slow to proofline_reader;
+         grant select on rm_slow.rows to proofline_reader";
+    world.owner().await.execute(slow).await.unwrap();
+    let account = AccountId::from(TENANT);
+    let reader = world.pool(Role::Reader);
+    let mut tx = ReadTx::begin(&reader, account, &[]).await.unwrap();
+    let looked = held_about(&mut tx, &[Uuid::nil()], Duration::from_secs(2)).await;
+    let late = looked.unwrap_err();
+    assert!(
+        matches!(&late, ReadError::Held { table, .. } if table == "rm_slow.rows"),
+        "{late:?}"
+    );
 }
