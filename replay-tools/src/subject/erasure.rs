@@ -48,7 +48,8 @@ const READ_MAX: usize = 500;
 /// Activities told at the same time.
 const TOLD_AT_ONCE: usize = 16;
 
-/// What an erasure works with.
+/// What an erasure works with. Cheap to clone.
+#[derive(Clone)]
 pub struct Erasures {
     pub commands: Commands,
     pub vault: Vault,

@@ -1,8 +1,18 @@
 //! Who is erased is forgotten everywhere, and nobody else.
 
+use std::collections::BTreeSet;
+use std::future::{self, Future};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use replay_tools::subject::Erasures;
 use serde_json::{Value, json};
 
 use super::{ANNA, BOB, Office, SOMEONE};
+
+/// An erasure is polled some hundred times.
+const STRIDE: usize = 3;
 
 #[tokio::test]
 async fn who_asks_to_be_erased_is_forgotten_everywhere_and_others_are_not() {
@@ -119,4 +129,74 @@ async fn an_erasure_that_was_cut_short_is_taken_up_and_done_once() {
         let told = format!("select count(*) from es.events where event_type = '{event}'");
         assert_eq!(office.it.count(&told).await, count, "{event}");
     }
+}
+
+/// `None` where it would have gone on after that.
+async fn cut_after<T>(polls: usize, whole: impl Future<Output = T>) -> Option<T> {
+    let (mut whole, mut left) = (pin!(whole), polls);
+    future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        whole.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+/// Later and later, until there is nothing more to cut. Whoever takes it up may be two at once.
+#[tokio::test]
+async fn an_erasure_is_done_once_wherever_it_was_cut_off() {
+    let office = Office::open().await;
+    let _projecting = office.projecting();
+    let erasures = Erasures {
+        // No other process holds a key.
+        settled_after: Duration::ZERO,
+        ..office.it.chores.erasures().clone()
+    };
+    // What was done of: the decision, the anchor's tombstone, the key's destruction, the order's forgetting, the certificate.
+    let steps = [
+        "es.events where event_type = 'data_subject.erased'",
+        "es.seal_notes where kind = 'tombstone'",
+        "es.events where event_type = 'activity.buyer_forgotten'",
+        "es.events where event_type = 'data_subject.erasure_certified'",
+    ];
+    let done = async || {
+        let mut done = Vec::new();
+        for step in steps {
+            let count = format!("select count(*) from {step}");
+            done.push(office.it.count(&count).await);
+        }
+        done
+    };
+    let (mut people, mut polls, mut stopped_after) = (0, 1, BTreeSet::new());
+    loop {
+        people += 1;
+        let name = format!("Anna{people}");
+        office.order(&name, people).await;
+        let record = office.record_of(&name).await;
+        office.request_erasure(&record).await;
+        let is = |state: &'static str| move |body: &Value| body["erasure"]["state"] == state;
+        office.shows(&record, is("requested")).await;
+        let whole = cut_after(polls, erasures.round()).await;
+        let steps_done = done()
+            .await
+            .iter()
+            .filter(|count| **count == people as i64)
+            .count();
+        stopped_after.insert(steps_done);
+        let (one, other) = tokio::join!(erasures.round(), erasures.round());
+        one.and(other).unwrap();
+        while erasures.round().await.unwrap() > 0 {}
+        office.shows(&record, is("certified")).await;
+        assert_eq!(done().await, [people as i64; 4], "cut off at {polls}");
+        if let Some(whole) = whole {
+            assert_eq!(whole.unwrap(), 0);
+            break;
+        }
+        polls += STRIDE;
+    }
+    assert_eq!(Vec::from_iter(stopped_after), [0, 1, 2, 3, 4]);
+    let kept = "select count(*) from rm_proof_feed_v1.proof where buyer is not null";
+    assert_eq!(office.it.count(kept).await, 0);
 }
