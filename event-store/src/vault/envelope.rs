@@ -67,7 +67,13 @@ fn rewrite_at(
             }
             for (key, child) in map {
                 pointer.push('/');
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                for character in key.chars() {
+                    match character {
+                        '~' => pointer.push_str("~0"),
+                        '/' => pointer.push_str("~1"),
+                        other => pointer.push(other),
+                    }
+                }
                 rewrite_at(child, pointer, change)?;
                 pointer.truncate(length);
             }

@@ -121,12 +121,12 @@ impl Caller for GrowthCaller {
     async fn call(&mut self) -> Result<u64> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         if call.is_multiple_of(2) {
-            let new = ours::append(&self.event, Uuid::new_v4(), 0);
+            let new = ours::append(self.event.clone(), Uuid::new_v4(), 0);
             self.store.append(new).await?;
         } else {
             // So many others come in between that nobody else is at this stream now.
             let (stream, version) = &self.streams[call / 2 % self.streams.len()];
-            let next = ours::append(&self.event, *stream, version.load(Ordering::Relaxed));
+            let next = ours::append(self.event.clone(), *stream, version.load(Ordering::Relaxed));
             let appended = self.store.append(next).await?;
             version.store(appended.version, Ordering::Relaxed);
         }

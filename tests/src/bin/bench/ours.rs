@@ -182,7 +182,7 @@ pub(crate) fn metadata() -> Value {
     json!({ "request_id": Uuid::from_u128(0xbe7c), "source": "http" })
 }
 
-pub(crate) fn append(event: &NewEvent, stream: Uuid, expected: i64) -> Append {
+pub(crate) fn append(event: NewEvent, stream: Uuid, expected: i64) -> Append {
     let command_id = Uuid::now_v7();
     Append {
         tenant: Uuid::from_u128(1),
@@ -203,7 +203,7 @@ pub(crate) fn append(event: &NewEvent, stream: Uuid, expected: i64) -> Append {
         excluded: Vec::new(),
         events: vec![NewEvent {
             id: Uuid::now_v7(),
-            ..event.clone()
+            ..event
         }],
     }
 }
@@ -233,7 +233,7 @@ pub(crate) struct AppendCaller {
 impl Caller for AppendCaller {
     async fn call(&mut self) -> Result<u64> {
         self.store
-            .append(append(&self.event, Uuid::now_v7(), 0))
+            .append(append(self.event.clone(), Uuid::now_v7(), 0))
             .await?;
         Ok(1)
     }

@@ -96,7 +96,7 @@ impl Caller for PersonalCaller {
             fields.insert("buyer".to_owned(), envelope);
         }
         self.store
-            .append(ours::append(&event, Uuid::now_v7(), 0))
+            .append(ours::append(event, Uuid::now_v7(), 0))
             .await?;
         Ok(1)
     }
