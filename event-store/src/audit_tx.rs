@@ -6,6 +6,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::access_log::{AccessFilter, NotedAccess};
+use crate::pool::begin_with;
 use crate::store::{EventRow, RecordedEvent, StreamId};
 use crate::token::{LogName, Token};
 
@@ -51,9 +52,7 @@ pub struct AuditTx {
 impl AuditTx {
     /// `pool` connects as [`crate::Role::Compliance`].
     pub async fn begin(pool: &PgPool, account: Uuid) -> Result<Self, sqlx::Error> {
-        let mut tx = pool
-            .begin_with("begin isolation level repeatable read, read only")
-            .await?;
+        let mut tx = begin_with(pool, "begin isolation level repeatable read, read only").await?;
         let log = sqlx::query!(
             r#"select set_config('proofline.account', $1, true) as "account!", incarnation,
                       es.events_head() as "head!"

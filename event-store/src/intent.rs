@@ -7,6 +7,7 @@ use crate::bucket::Bucket;
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::lease::{Lease, Leases};
 use crate::parking::{LeftOut, Repair};
+use crate::pool;
 
 /// A range of positions that is about to be written where our transactions do not reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +122,7 @@ impl Checkpoints {
         &self,
         pool: &PgPool,
     ) -> Result<Transaction<'static, Postgres>, CheckpointError> {
-        pool.begin()
+        pool::begin(pool)
             .await
             .map_err(|source| self.not_advanced(source))
     }

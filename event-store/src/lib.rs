@@ -40,7 +40,7 @@ pub use lease::{Lease, Leases, Share, Worker, WorkerError};
 pub use object_store::path::Path as PlacePath;
 pub use parking::{DeadLetter, DeadLetterError, DeadLetters, LeftOut, ParkedKey, Repair, Withheld};
 pub use place::{Content, Location, LocationError, Place, PlaceError, Stored};
-pub use pool::{Role, connect, connect_lane};
+pub use pool::{Role, begin, begin_with, connect, connect_lane};
 pub use region::{Held, RegionError, Regions};
 pub use snapshot::SnapshotSchema;
 pub use store::{RecordedEvent, Store, StoreError, StoredCommand, StreamHead, StreamId, Streams};

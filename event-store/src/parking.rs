@@ -10,6 +10,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::bucket::Bucket;
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::lease::Lease;
+use crate::pool::begin;
 
 /// A key that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +175,7 @@ impl Checkpoints {
         attempts: u32,
     ) -> Result<bool, CheckpointError> {
         let failed = |source| self.parking(source);
-        let mut tx = pool.begin().await.map_err(failed)?;
+        let mut tx = begin(pool).await.map_err(failed)?;
         self.hold(&mut tx, lease).await?;
         let is_discarded = sqlx::query_scalar!(
             r#"select exists (
@@ -374,7 +375,7 @@ impl DeadLetters {
         by: &str,
         reason: &str,
     ) -> Result<(), DeadLetterError> {
-        let mut tx = self.pool.begin().await.map_err(DeadLetterError::Decide)?;
+        let mut tx = begin(&self.pool).await.map_err(DeadLetterError::Decide)?;
         let discarded = sqlx::query!(
             "update es.dead_letters set discarded_at = clock_timestamp(), discarded_by = $3, reason = $4
              where name = $1 and position = $2 and projected_at is null and discarded_at is null",

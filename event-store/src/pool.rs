@@ -3,7 +3,8 @@
 use std::str::FromStr as _;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use tracing::Instrument as _;
 
 use crate::calls::{ACQUIRE_WITHIN, CONNECTIONS};
 
@@ -62,6 +63,25 @@ pub(crate) async fn recognise_cluster(connection: &mut PgConnection) -> Result<(
 /// error of the statement, not of the start.
 pub fn connect(url: &str, role: Role, connections_max: u32) -> Result<PgPool, sqlx::Error> {
     Ok(options(connections_max).connect_lazy_with(session(url, role)?))
+}
+
+/// Begins a transaction, whatever becomes of the caller meanwhile. sqlx 0.8 gives a connection whose user was cut off during
+/// BEGIN back to its pool within that transaction, where nothing that its next user writes would ever be committed
+/// (transact-rs/sqlx#4393): so nobody begins one by other means.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    begin_with(pool, "begin").await
+}
+
+/// The same by another statement than `begin`.
+#[expect(clippy::disallowed_methods, reason = "it is not cut off")]
+pub async fn begin_with(
+    pool: &PgPool,
+    statement: &'static str,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    // Who is not there any more to take it, has it rolled back.
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await }.in_current_span());
+    begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?
 }
 
 fn options(connections_max: u32) -> PgPoolOptions {

@@ -40,6 +40,10 @@ const READ_MODELS: &[ReadModel] = &[
 ];
 
 /// Writes down how versions are made, and makes the served one of each where it does not stand.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever is cut off here ends, and the pool with them"
+)]
 pub(crate) async fn ensure(pool: &PgPool) -> Result<(), MigrationError> {
     for model in READ_MODELS {
         let failed = |source| MigrationError::ReadModel {

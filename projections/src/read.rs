@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::AccountId;
-use event_store::{LogName, StoreError, Token, vault::VaultError};
+use event_store::{LogName, StoreError, Token, begin_with, vault::VaultError};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::positions::PositionError;
@@ -114,10 +114,8 @@ impl ReadTx {
         };
         let names: Vec<&str> = models.iter().map(|model| model.name()).collect();
         // One snapshot, so that the position is that of the rows.
-        let mut tx = pool
-            .begin_with("begin isolation level repeatable read, read only")
-            .await
-            .map_err(failed)?;
+        let begun = begin_with(pool, "begin isolation level repeatable read, read only").await;
+        let mut tx = begun.map_err(failed)?;
         let row = sqlx::query_file!("sql/begin_read.sql", account, &names as _)
             .fetch_one(&mut *tx)
             .await

@@ -37,7 +37,7 @@ async fn seen(
     table: &Table,
     behalf: Option<Uuid>,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
-    let mut tx = pool.begin().await?;
+    let mut tx = event_store::begin(pool).await?;
     if let Some(account) = behalf {
         sqlx::query("select set_config('proofline.account', $1, true)")
             .bind(account.to_string())

@@ -47,5 +47,6 @@ mod time_travel;
 mod tls;
 mod torture;
 mod traces;
+mod transactions;
 mod verifier;
 mod webhook;

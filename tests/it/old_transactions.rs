@@ -78,7 +78,7 @@ async fn a_stream_keeps_its_order_where_an_older_transaction_appends_after_a_you
         assert_eq!(sequences(&hub, 100, |event| event.sequence).await, expected);
     };
 
-    let mut old = world.pool(Role::Writer).begin().await.unwrap();
+    let mut old = event_store::begin(&world.pool(Role::Writer)).await.unwrap();
     (&mut *old)
         .execute("select pg_current_xact_id()")
         .await
@@ -115,7 +115,7 @@ async fn an_append_that_might_see_an_old_log_is_refused() {
     let pool = world.pool(Role::Writer);
     for isolation in ["repeatable read", "serializable"] {
         for (function, arguments) in [("append", 23), ("append_one", 16)] {
-            let mut old = pool.begin().await.unwrap();
+            let mut old = event_store::begin(&pool).await.unwrap();
             let set = format!("set transaction isolation level {isolation}");
             (&mut *old).execute(&*set).await.unwrap();
             let nulls = vec!["null"; arguments].join(", ");

@@ -1,5 +1,9 @@
 //! Valid values, which a test then changes.
 
+use std::future::{self, Future};
+use std::pin::pin;
+use std::task::Poll;
+
 use event_store::{Append, NewEvent, Origin, StreamId, TagKey};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -63,4 +67,17 @@ pub(crate) fn code(error: &sqlx::Error) -> String {
         .and_then(|database| database.code())
         .map(Into::into)
         .unwrap_or_default()
+}
+
+/// Cuts it off once it was polled so often; `None` where it would have gone on.
+pub(crate) async fn cut_after<T>(polls: usize, whole: impl Future<Output = T>) -> Option<T> {
+    let (mut whole, mut left) = (pin!(whole), polls);
+    future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        whole.as_mut().poll(context).map(Some)
+    })
+    .await
 }

@@ -117,7 +117,7 @@ async fn looked_at_as(it: &Served, role: Role, tables: &[(String, String, String
     let mut looked = 0;
     for (schema, table, _) in tables {
         for account in ["", &Uuid::now_v7().to_string(), &it.account.to_string()] {
-            let mut tx = pool.begin().await.unwrap();
+            let mut tx = event_store::begin(&pool).await.unwrap();
             sqlx::query("select set_config('proofline.account', $1, true)")
                 .bind(account)
                 .execute(&mut *tx)

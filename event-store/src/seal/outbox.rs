@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::anchor::tombstone_path;
 use super::books::{self, SealError};
 use super::note::Note;
+use crate::pool::begin;
 
 /// Every note that was signed, in order, for one receiver.
 #[derive(Clone, Debug)]
@@ -78,7 +79,7 @@ impl Outbox {
 
     /// The first note that was not delivered, for whoever calls first.
     pub async fn next(&self) -> Result<Next, SealError> {
-        let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
+        let mut tx = begin(&self.pool).await.map_err(SealError::Write)?;
         let told = sqlx::query!(
             "select delivered, failures from es.webhooks where webhook = $1 and not_before <= clock_timestamp()
              for update skip locked",
@@ -174,7 +175,7 @@ pub(super) async fn note_tombstones(
         .iter()
         .map(|(_, note)| note.to_string())
         .collect();
-    let mut tx = pool.begin().await.map_err(SealError::Write)?;
+    let mut tx = begin(pool).await.map_err(SealError::Write)?;
     books::lock(&mut tx).await?;
     sqlx::query!(
         "insert into es.seal_notes (place, kind, path, note)

@@ -18,7 +18,7 @@ use super::leaf;
 use super::merkle::Hash;
 use super::note::{Note, PublicKey};
 use super::tree::{TILE, Tree};
-use crate::pool::recognise_cluster;
+use crate::pool::{begin, recognise_cluster};
 use crate::vault::Vault;
 
 /// How often it looks whether there is something to sign.
@@ -208,7 +208,7 @@ impl Sealer {
     pub async fn rotate(&self) -> Result<PublicKey, SealError> {
         let (mut tx, log) = loop {
             let seen = self.ask(&self.look().await?).await?;
-            let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
+            let mut tx = begin(&self.pool).await.map_err(SealError::Write)?;
             lock(&mut tx).await?;
             let log = look(&mut tx).await?;
             if seen.is_about(&log) {
@@ -253,7 +253,7 @@ impl Sealer {
             Some(known) if known.is_of(&log) => None,
             _ => Some(self.ask(&log).await?),
         };
-        let mut tx = self.pool.begin().await.map_err(SealError::Write)?;
+        let mut tx = begin(&self.pool).await.map_err(SealError::Write)?;
         lock(&mut tx).await?;
         let log = look(&mut tx).await?;
         let (sealed, Some(to)) = (log.sealed(), log.due(due)) else {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{KeyBucket, Vault, VaultError};
 use crate::PlacePath;
 use crate::place::{Place, PlaceError};
+use crate::pool::begin;
 
 const FOLDER: &str = "rewrapped";
 /// What the place calls itself.
@@ -250,7 +251,7 @@ impl Vault {
         let announced: Vec<String> = BTreeSet::from_iter(wrapped_by.clone())
             .into_iter()
             .collect();
-        let mut tx = self.keys.begin().await.map_err(VaultError::StoreKey)?;
+        let mut tx = begin(&self.keys).await.map_err(VaultError::StoreKey)?;
         sqlx::query!(
             "insert into keys.provider_key (id) select unnest($1::text[]) on conflict do nothing",
             &announced

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{CALLS_AT_ONCE, Cached, KeyBucket, PLATFORM, ProviderError, Vault, VaultError};
+use crate::pool::begin;
 
 /// Keys wrapped anew in one transaction.
 const REWRAPPED_MAX: i64 = 500;
@@ -51,7 +52,7 @@ impl Vault {
     /// has no receipt yet. Doing it again answers the same.
     pub async fn erase(&self, tenant: Uuid, subjects: &[Uuid]) -> Result<Vec<Erasure>, VaultError> {
         self.renew(subjects).await?;
-        let mut tx = self.keys.begin().await.map_err(VaultError::EraseKeys)?;
+        let mut tx = begin(&self.keys).await.map_err(VaultError::EraseKeys)?;
         remove(&mut tx, tenant, subjects).await?;
         tx.commit().await.map_err(VaultError::EraseKeys)?;
         for subject in subjects {
@@ -222,7 +223,7 @@ impl Vault {
 
     /// Wraps some keys anew.
     async fn rewrap(&self, old: &str, new: &str) -> Result<Rewrapped, VaultError> {
-        let mut tx = self.keys.begin().await.map_err(VaultError::EraseKeys)?;
+        let mut tx = begin(&self.keys).await.map_err(VaultError::EraseKeys)?;
         if !hold(&mut tx, new).await? {
             return Ok(Rewrapped::UnderRetired);
         }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{VaultError, envelope};
 use crate::lease::Lease;
+use crate::pool::begin;
 use crate::store::RecordedEvent;
 use crate::token::Token;
 
@@ -101,7 +102,7 @@ impl SubjectEvents {
         events: &[Arc<RecordedEvent>],
     ) -> Result<bool, VaultError> {
         let rows = index(events)?;
-        let mut tx = self.keys.begin().await.map_err(VaultError::StoreKey)?;
+        let mut tx = begin(&self.keys).await.map_err(VaultError::StoreKey)?;
         let moved = sqlx::query!(
             "update keys.subject_events_checkpoint set position = $3
              where incarnation = $1 and position = $2 and epoch = $4",
@@ -130,7 +131,7 @@ impl SubjectEvents {
         events: &[Arc<RecordedEvent>],
     ) -> Result<bool, VaultError> {
         let rows = index(events)?;
-        let mut tx = self.keys.begin().await.map_err(VaultError::StoreKey)?;
+        let mut tx = begin(&self.keys).await.map_err(VaultError::StoreKey)?;
         let held = sqlx::query_scalar!(
             r#"select 1 as "held!" from keys.subject_events_checkpoint where incarnation = $1 and epoch = $2 for update"#,
             incarnation,

@@ -1,10 +1,6 @@
 //! The one middleware around every request: id, span, metrics, time limit, panics, problems completed.
 
-use std::{
-    any::Any,
-    panic::AssertUnwindSafe,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -12,8 +8,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use futures::FutureExt;
 use metrics::{Gauge, counter, gauge, histogram};
+use tokio::{task::JoinError, time::timeout};
 use tracing::{Instrument, Span, field};
 
 use crate::{
@@ -24,6 +20,9 @@ use crate::{
 };
 
 const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+
+/// How much longer a handler may take than anybody waits for its answer: longer than a statement may.
+const HANDLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The label of requests that no route matched: the raw path would be an unbounded label.
 const UNMATCHED: &str = "unmatched";
@@ -67,19 +66,20 @@ pub(super) async fn handle(State(edge): State<Edge>, mut request: Request, next:
     response
 }
 
-/// The answer's start, within the time limit; its body may stream for as long as it likes.
-async fn answer(next: impl Future<Output = Response>, timeout: Duration) -> Response {
-    let caught = AssertUnwindSafe(next).catch_unwind();
-    match tokio::time::timeout(timeout, caught).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(panic)) => Problem::new(ProblemKind::Internal)
-            .internal(anyhow::anyhow!(
-                "a handler panicked: {}",
-                panic_text(&*panic)
-            ))
+/// The answer's start, within the time limit; its body may stream for as long as it likes. A handler is a task of its own, so that
+/// no statement is cut off in the middle when nobody waits for the answer any more.
+async fn answer(
+    next: impl Future<Output = Response> + Send + 'static,
+    limit: Duration,
+) -> Response {
+    let handled = timeout(limit + HANDLED_WITHIN, next.in_current_span());
+    match timeout(limit, tokio::spawn(handled)).await {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Err(ended)) => Problem::new(ProblemKind::Internal)
+            .internal(anyhow::anyhow!("a handler {}", why(ended)))
             .into_response(),
-        Err(_elapsed) => Problem::new(ProblemKind::RequestTimeout)
-            .internal(anyhow::anyhow!("no answer within {timeout:?}"))
+        Ok(Ok(Err(_elapsed))) | Err(_elapsed) => Problem::new(ProblemKind::RequestTimeout)
+            .internal(anyhow::anyhow!("no answer within {limit:?}"))
             .into_response(),
     }
 }
@@ -132,15 +132,19 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
+/// What a panic said, or that the process ends.
+fn why(ended: JoinError) -> String {
+    match ended.try_into_panic() {
+        Ok(panic) => {
+            let said = panic.downcast_ref::<&str>().copied();
+            let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            format!("panicked: {}", said.unwrap_or("no message"))
+        }
+        Err(_) => "was cut off".to_owned(),
+    }
 }
 
-/// Counts down when dropped, because a client that hangs up drops the whole request.
+/// Counts down when dropped, because a client that hangs up drops the whole request but its handler.
 struct InFlight(Gauge);
 
 impl InFlight {

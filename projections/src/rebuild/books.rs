@@ -1,6 +1,6 @@
 //! The books of versions: which there are, which is served, and what waits in them.
 
-use event_store::Withheld;
+use event_store::{Withheld, begin};
 
 use super::error::RebuildError;
 use super::{Rebuild, Waiting};
@@ -105,7 +105,7 @@ impl Rebuild {
         held: &[i32],
         position: i64,
     ) -> Result<i64, RebuildError> {
-        let mut tx = self.pool().begin().await.map_err(RebuildError::Books)?;
+        let mut tx = begin(self.pool()).await.map_err(RebuildError::Books)?;
         let standing = sqlx::query_file!(
             "sql/lock_standing.sql",
             self.projection.name(),

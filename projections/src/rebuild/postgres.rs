@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use event_store::RecordedEvent;
+use event_store::{RecordedEvent, begin_with};
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -128,12 +128,11 @@ pub(super) async fn begin_long(
     pool: &PgPool,
     sees: Sees,
 ) -> sqlx::Result<Transaction<'static, Postgres>> {
-    let mut tx = pool
-        .begin_with(match sees {
-            Sees::Committed => "begin",
-            Sees::Snapshot => "begin isolation level repeatable read",
-        })
-        .await?;
+    let statement = match sees {
+        Sees::Committed => "begin",
+        Sees::Snapshot => "begin isolation level repeatable read",
+    };
+    let mut tx = begin_with(pool, statement).await?;
     sqlx::query!(
         "select set_config('statement_timeout', '0', true) as statement_timeout,
                 set_config('idle_in_transaction_session_timeout', '0', true) as idle_timeout"

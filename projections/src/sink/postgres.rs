@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 
-use event_store::{Leases, ProjectionStatus, RecordedEvent, Repair, fault};
+use event_store::{Leases, ProjectionStatus, RecordedEvent, Repair, begin, fault};
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -64,7 +64,7 @@ impl<P: PgProjector> PgSink<P> {
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, SinkError> {
-        let mut tx = self.ledger.pool.begin().await.map_err(SinkError::Begin)?;
+        let mut tx = begin(&self.ledger.pool).await.map_err(SinkError::Begin)?;
         // Rows and checkpoint are lost together or not at all, and come again from the log: so this commit need not
         // wait for the disk, and takes no sync from the lane's.
         sqlx::query!(

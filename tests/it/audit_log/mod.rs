@@ -336,7 +336,7 @@ async fn a_page_of_an_account_with_few_events_does_not_go_through_the_log() {
     world.store().await.append(append("s")).await.unwrap();
     filled(&world, OTHER_TENANT, 50_000).await;
     let pool = world.pool(Role::Compliance);
-    let mut tx = pool.begin().await.unwrap();
+    let mut tx = event_store::begin(&pool).await.unwrap();
     tx.execute(&*format!(
         "select set_config('proofline.account', '{TENANT}', true)"
     ))

@@ -1,18 +1,20 @@
 //! Who is erased is forgotten everywhere, and nobody else.
 
 use std::collections::BTreeSet;
-use std::future::{self, Future};
-use std::pin::pin;
-use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use proofline::app::{App, Part};
+use proofline::chores::Chores;
 use replay_tools::subject::Erasures;
 use serde_json::{Value, json};
 
-use super::{ANNA, BOB, Office, SOMEONE};
+use super::{ANNA, BOB, DEADLINE, Office, SOMEONE};
+use crate::served::{connections, tuning};
+use crate::support::cut_after;
 
 /// An erasure is polled some hundred times.
 const STRIDE: usize = 3;
+const POLLS_MAX: usize = 3_000;
 
 #[tokio::test]
 async fn who_asks_to_be_erased_is_forgotten_everywhere_and_others_are_not() {
@@ -131,30 +133,18 @@ async fn an_erasure_that_was_cut_short_is_taken_up_and_done_once() {
     }
 }
 
-/// `None` where it would have gone on after that.
-async fn cut_after<T>(polls: usize, whole: impl Future<Output = T>) -> Option<T> {
-    let (mut whole, mut left) = (pin!(whole), polls);
-    future::poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        whole.as_mut().poll(context).map(Some)
-    })
-    .await
-}
-
 /// Later and later, until there is nothing more to cut. Whoever takes it up may be two at once.
 #[tokio::test]
 async fn an_erasure_is_done_once_wherever_it_was_cut_off() {
     let office = Office::open().await;
     let _projecting = office.projecting();
-    let erasures = Erasures {
+    let of = |chores: &Chores| Erasures {
         // No other process holds a key.
         settled_after: Duration::ZERO,
-        ..office.it.chores.erasures().clone()
+        ..chores.erasures().clone()
     };
-    // What was done of: the decision, the anchor's tombstone, the key's destruction, the order's forgetting, the certificate.
+    let erasures = of(&office.it.chores);
+    // The decision, the tombstone, after which the key is destroyed, the order's forgetting, the certificate.
     let steps = [
         "es.events where event_type = 'data_subject.erased'",
         "es.seal_notes where kind = 'tombstone'",
@@ -178,7 +168,12 @@ async fn an_erasure_is_done_once_wherever_it_was_cut_off() {
         office.request_erasure(&record).await;
         let is = |state: &'static str| move |body: &Value| body["erasure"]["state"] == state;
         office.shows(&record, is("requested")).await;
-        let whole = cut_after(polls, erasures.round()).await;
+        // With connections of its own, which nobody uses afterwards.
+        let connections = connections(&office.it.world);
+        let process = App::open(Part::WriteApi, &connections, &tuning()).await;
+        let process = process.unwrap();
+        let whole = cut_after(polls, of(process.chores().unwrap()).round()).await;
+        drop(process);
         let steps_done = done()
             .await
             .iter()
@@ -187,9 +182,13 @@ async fn an_erasure_is_done_once_wherever_it_was_cut_off() {
         stopped_after.insert(steps_done);
         let (one, other) = tokio::join!(erasures.round(), erasures.round());
         one.and(other).unwrap();
-        while erasures.round().await.unwrap() > 0 {}
+        let deadline = Instant::now() + DEADLINE;
+        while erasures.round().await.unwrap() > 0 {
+            assert!(Instant::now() < deadline, "not erased in time");
+        }
         office.shows(&record, is("certified")).await;
         assert_eq!(done().await, [people as i64; 4], "cut off at {polls}");
+        assert!(polls < POLLS_MAX, "it does not end");
         if let Some(whole) = whole {
             assert_eq!(whole.unwrap(), 0);
             break;
