@@ -1,6 +1,6 @@
 //! What the read models hold about a person: every row of every table that names them, found by looking at all of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -18,8 +18,8 @@ pub struct Held {
 }
 
 /// The rows that name one of these, in whatever column, of every table that the transaction sees: those of its account for
-/// a reader, all for a projector. A table that is added later is looked at too. None may take longer than `within`; where the
-/// caller is gone, the database notices.
+/// a reader, all for a projector. A table that is added later is looked at too. All of it may take so long; where the process is
+/// gone, the database notices.
 pub async fn held_about(
     tx: &mut ReadTx,
     subjects: &[Uuid],
@@ -29,8 +29,9 @@ pub async fn held_about(
         table: table.to_owned(),
         source,
     };
+    let ends = Instant::now() + within;
     let tx = tx.connection();
-    let tables = readable(tx, within).await;
+    let tables = readable(tx).await;
     let ids: Vec<String> = subjects.iter().map(Uuid::to_string).collect();
     let mut held = Vec::new();
     for table in tables.map_err(|source| failed("pg_class", source))? {
@@ -39,7 +40,11 @@ pub async fn held_about(
             "select to_json(t) from {table} t
              where exists (select from unnest($1::text[]) id where position(id in to_json(t)::text) > 0)"
         );
-        let rows = sqlx::query_scalar(&query).bind(&ids).fetch_all(&mut *tx);
+        let rows = async {
+            end_by(&mut *tx, ends).await?;
+            let rows = sqlx::query_scalar(&query).bind(&ids);
+            rows.fetch_all(&mut *tx).await
+        };
         let rows: Vec<Value> = rows.await.map_err(|source| failed(&table, source))?;
         if !rows.is_empty() {
             held.push(Held { table, rows });
@@ -48,15 +53,8 @@ pub async fn held_about(
     Ok(held)
 }
 
-/// Every table of read models that the transaction may read, each of which may take so long from now on.
-async fn readable(tx: &mut PgConnection, within: Duration) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query!(
-        "select set_config('statement_timeout', $1, true) as statement_timeout,
-                set_config('client_connection_check_interval', '10s', true) as check_interval",
-        format!("{}ms", within.as_millis())
-    )
-    .fetch_one(&mut *tx)
-    .await?;
+/// Every table of read models that the transaction may read.
+async fn readable(tx: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select format('%I.%I', n.nspname, c.relname) as "table!"
            from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -65,4 +63,18 @@ async fn readable(tx: &mut PgConnection, within: Duration) -> Result<Vec<String>
     )
     .fetch_all(tx)
     .await
+}
+
+/// Has the next statement end by then.
+async fn end_by(tx: &mut PgConnection, ends: Instant) -> Result<(), sqlx::Error> {
+    let left = ends.saturating_duration_since(Instant::now()).as_millis();
+    sqlx::query!(
+        "select set_config('statement_timeout', $1, true) as statement_timeout,
+                set_config('client_connection_check_interval', '10s', true) as check_interval",
+        // None would be no limit.
+        format!("{}ms", left.max(1))
+    )
+    .fetch_one(tx)
+    .await
+    .map(drop)
 }

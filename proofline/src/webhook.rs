@@ -152,8 +152,12 @@ impl Webhook {
             let mut failures = 0;
             loop {
                 match self.tell().await {
-                    Ok(Told::Note) => failures = 0,
-                    Ok(Told::Everything | Told::NotNow) => tokio::time::sleep(EVERY).await,
+                    Ok(told) => {
+                        failures = 0;
+                        if told != Told::Note {
+                            tokio::time::sleep(EVERY).await;
+                        }
+                    }
                     Err(error) => {
                         failed(&error);
                         // Where the database can't be told to leave the receiver alone, at least this process does.
@@ -189,9 +193,16 @@ impl Webhook {
             Err(error) => {
                 let failures = delivery.failures;
                 let again_after = pause(failures).max(error.asked_for());
-                tracing::warn!(failures, ?again_after, "the webhook is left alone");
-                if let Err(unnoted) = delivery.failed(again_after).await {
-                    failed(&unnoted.into());
+                match delivery.failed(again_after).await {
+                    Ok(()) => tracing::info!(
+                        failures = failures + 1,
+                        again_after_s = again_after.as_secs(),
+                        "the webhook is left alone"
+                    ),
+                    Err(unnoted) => tracing::error!(
+                        error = &unnoted as &dyn std::error::Error,
+                        "could not note for how long the webhook is left alone"
+                    ),
                 }
                 return Err(error);
             }

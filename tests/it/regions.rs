@@ -2,7 +2,6 @@
 
 use std::fs::{read_to_string, write};
 
-use clickhouse::sql::Identifier;
 use domain::DataRegion;
 use proofline::app::{App, Part};
 use proofline::config::Connections;
@@ -160,12 +159,6 @@ async fn a_backup_of_another_region_is_not_brought_back() {
     let late = replay(&world, &["backup", "restore", id, "--region", "us"]).await;
     let said = format!("{:#}", late.unwrap_err());
     assert!(said.contains(of_eu), "{said}");
-    let clickhouse = connections(&world).clickhouse().unwrap();
-    let drop = clickhouse.query("drop database ? sync");
-    drop.bind(Identifier(&world.clickhouse_database))
-        .execute()
-        .await
-        .unwrap();
     assert_eq!(begun(&world).await, 0);
     let restored = ["backup", "restore", id, "--region", "eu"];
     replay(&world, &restored).await.unwrap();

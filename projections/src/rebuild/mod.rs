@@ -47,7 +47,7 @@ use crate::telemetry_facts::TelemetryFacts;
 pub const MEMORY_BYTES_MAX: usize = 256 << 20;
 
 /// After this, nobody reads a version any more that is not served: a read may know the served version for a second, and
-/// take ten.
+/// take ten. Only what looks through all versions for a person does; removing one waits for that, or fails.
 pub const READS_END_WITHIN: Duration = Duration::from_secs(12);
 
 /// The right to build versions of a projection and to switch between them, which one process has at a time. [`Rebuild::end`]

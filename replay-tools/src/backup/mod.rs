@@ -184,16 +184,14 @@ impl Places {
     /// Reads all of a backup, and compares it with what was written.
     pub async fn verify(&self, id: &str) -> Result<Manifest, BackupError> {
         let manifest: Manifest = manifest::read(&self.backups, id).await?;
-        manifest::compare(&self.backups, &manifest).await?;
-        programs::list(&self.backups, &manifest::path(id, &manifest.dump.name)).await?;
+        check(&self.backups, &manifest, &manifest.dump).await?;
         Ok(manifest)
     }
 
     /// The same with a backup of keys.
     pub async fn verify_keys(&self, id: &str) -> Result<KeyManifest, BackupError> {
         let manifest: KeyManifest = manifest::read(&self.keys, id).await?;
-        manifest::compare(&self.keys, &manifest).await?;
-        programs::list(&self.keys, &manifest::path(id, &manifest.dump.name)).await?;
+        check(&self.keys, &manifest, &manifest.dump).await?;
         Ok(manifest)
     }
 
@@ -248,6 +246,12 @@ impl Backups {
         right.give_back().await;
         Ok(made)
     }
+}
+
+/// Reads every part, and has Postgres' own program read the dump.
+async fn check(place: &Place, manifest: &impl Described, dump: &Part) -> Result<(), BackupError> {
+    manifest::compare(place, manifest).await?;
+    programs::list(place, &manifest::path(manifest.id(), &dump.name)).await
 }
 
 async fn prune<M: Described>(place: &Place, keep: Keep) -> Result<Vec<String>, BackupError> {

@@ -7,7 +7,7 @@ use clickhouse::Client;
 use clickhouse::sql::Identifier;
 use domain::DataRegion;
 use event_store::vault::{KeyCopies, SubjectEvents, Taken, Vault};
-use event_store::{Regions, Role, connect};
+use event_store::{RegionError, Regions, Role, connect};
 use futures::TryStreamExt as _;
 use key_providers::KeyProviderArgs;
 use projections::Projection;
@@ -18,7 +18,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::manifest::{KeyManifest, Manifest};
-use super::{BackupError, Places, manifest, programs};
+use super::{BackupError, Places, check, manifest, programs};
 
 const CONNECTIONS: u32 = 2;
 
@@ -66,18 +66,12 @@ impl Places {
                 newest.ok_or(BackupError::None)?.id
             }
         };
-        let own = target.region.as_ref().map(DataRegion::as_str);
-        let refused = |source| BackupError::Region {
-            id: id.to_owned(),
-            keys: keys_id.clone(),
-            source,
-        };
-        // Before any of it is read.
-        let said: Manifest = manifest::read(&self.backups, id).await?;
-        let said_of_keys: KeyManifest = manifest::read(&self.keys, &keys_id).await?;
-        Regions::compare([said.region, said_of_keys.region], own).map_err(refused)?;
-        let found = self.verify(id).await?;
-        let found_keys = self.verify_keys(&keys_id).await?;
+        let found: Manifest = manifest::read(&self.backups, id).await?;
+        let found_keys: KeyManifest = manifest::read(&self.keys, &keys_id).await?;
+        let said = [found.region.clone(), found_keys.region.clone()];
+        target.admits(&found, &found_keys, Regions::compare(said, target.region()))?;
+        check(&self.backups, &found, &found.dump).await?;
+        check(&self.keys, &found_keys, &found_keys.dump).await?;
         if found_keys.taken_at < found.taken_at {
             return Err(BackupError::KeysOlder {
                 id: found.id,
@@ -120,7 +114,18 @@ impl Places {
     ) -> Result<(Uuid, Taken), BackupError> {
         let dump = manifest::path(&found_keys.id, &found_keys.dump.name);
         programs::restore(keys, &self.keys, &dump).await?;
+        let dump = manifest::path(&found.id, &found.dump.name);
+        programs::restore(events, &self.backups, &dump).await?;
         let pool = connect(keys.as_str(), Role::Vault, CONNECTIONS)?;
+        let projector = connect(events.as_str(), Role::Projector, CONNECTIONS)?;
+        // A backup of an earlier build does not say its region, but its databases may.
+        let regions = Regions {
+            events: projector.clone(),
+            keys: pool.clone(),
+        };
+        let checked = regions.check_known(target.region()).await;
+        target.admits(found, found_keys, checked)?;
+
         let copies = KeyCopies::new(self.keys.clone());
         let (provider, root) = target.key_provider.open(&target.key_file, &pool).await?;
         let vault = Vault::new(pool.clone(), provider, copies);
@@ -128,27 +133,12 @@ impl Places {
         let taken = vault.take_copies().await?;
         drop(vault);
 
-        let dump = manifest::path(&found.id, &found.dump.name);
-        programs::restore(events, &self.backups, &dump).await?;
         let mut owner = PgConnection::connect(events.as_str()).await?;
         let log = begin_logs(&mut owner).await?;
         owner.close().await?;
-        let projector = connect(events.as_str(), Role::Projector, CONNECTIONS)?;
         self.load_facts(found, target, &projector).await?;
         let index = SubjectEvents::new(pool.clone());
         begin_subject_events_anew(&projector, &index, log).await?;
-        // A backup of an earlier build does not say its region, but its databases may.
-        let regions = Regions {
-            events: projector.clone(),
-            keys: pool.clone(),
-        };
-        let own = target.region.as_ref().map(DataRegion::as_str);
-        let checked = regions.check_known(own).await;
-        checked.map_err(|source| BackupError::Region {
-            id: found.id.clone(),
-            keys: found_keys.id.clone(),
-            source,
-        })?;
         pool.close().await;
         projector.close().await;
         Ok((log, taken))
@@ -181,6 +171,26 @@ impl Places {
 }
 
 impl Target {
+    fn region(&self) -> Option<&str> {
+        self.region.as_ref().map(DataRegion::as_str)
+    }
+
+    fn admits(
+        &self,
+        found: &Manifest,
+        found_keys: &KeyManifest,
+        checked: Result<(), RegionError>,
+    ) -> Result<(), BackupError> {
+        checked.map_err(|error| match error {
+            RegionError::Read(_, source) => source.into(),
+            source => BackupError::Region {
+                id: found.id.clone(),
+                keys: found_keys.id.clone(),
+                source,
+            },
+        })
+    }
+
     async fn check_clickhouse(&self) -> Result<(), BackupError> {
         let tables = "select count() from system.tables where database = ?";
         let tables = self

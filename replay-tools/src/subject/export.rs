@@ -34,7 +34,7 @@ pub struct Exports {
     pub index: SubjectEvents,
     pub log: EventLog,
     pub accesses: AccessLog,
-    /// How long looking through one read model may take, all of which is looked at.
+    /// How long looking through the read models may take, all of which are looked at.
     pub searched_within: Duration,
 }
 

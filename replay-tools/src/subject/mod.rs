@@ -14,5 +14,5 @@ pub use self::erasure::{ErasureError, Erasures, Outside};
 pub use self::export::{Asker, Export, ExportError, Exports};
 pub use self::http::{ExportState, router};
 
-/// How long the command line looks through one read model, where nobody holds a connection open for the answer.
+/// How long the command line looks through the read models, where nobody holds a connection open for the answer.
 const SEARCHED_WITHIN: std::time::Duration = std::time::Duration::from_secs(3_600);

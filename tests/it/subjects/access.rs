@@ -138,7 +138,7 @@ async fn a_read_model_that_takes_too_long_to_look_through_is_named() {
          create table rm_slow.rows (id int);
          insert into rm_slow.rows values (1);
          alter table rm_slow.rows enable row level security;
-         create policy slowly on rm_slow.rows using (pg_sleep(60) is not null);
+         create policy slowly on rm_slow.rows using (pg_sleep(20) is not null);
          grant usage on schema rm_slow to proofline_reader;
          grant select on rm_slow.rows to proofline_reader";
     world.owner().await.execute(slow).await.unwrap();

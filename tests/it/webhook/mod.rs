@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, TimeDelta, Utc};
 use event_store::Role;
 use event_store::seal::{Anchor, Due, Note, SealError, Sealer, Tombstone};
 use hmac::{Hmac, Mac as _};
@@ -119,13 +120,18 @@ async fn wait_out(world: &World) {
     world.owner().await.execute(over).await.unwrap();
 }
 
-/// How often in a row nothing was taken, and for how many seconds from now on the receiver is left alone for that: for an hour
-/// more, so that nobody has to hurry.
-async fn left_alone(world: &World) -> (i32, f64) {
+/// Tells, and is refused. Answers how often in a row nothing was taken, and for how long the receiver is left alone for that: to be
+/// seen for an hour more, so that nobody has to hurry.
+async fn refused(world: &World, webhook: &Webhook) -> (i32, TimeDelta) {
+    let mut owner = world.owner().await;
+    let now = sqlx::query_scalar("select clock_timestamp()");
+    let before: DateTime<Utc> = now.fetch_one(&mut owner).await.unwrap();
+    webhook.tell().await.unwrap_err();
     let longer = "update es.webhooks set not_before = not_before + interval '1 hour'
-         returning failures, extract(epoch from not_before - clock_timestamp())::float8 - 3600";
-    let longer = sqlx::query_as(longer);
-    longer.fetch_one(&mut world.owner().await).await.unwrap()
+         returning failures, not_before - interval '1 hour'";
+    let longer = sqlx::query_as(longer).fetch_one(&mut owner).await;
+    let (failures, until): (i32, DateTime<Utc>) = longer.unwrap();
+    (failures, until - before)
 }
 
 /// As Standard Webhooks has it.
@@ -423,11 +429,10 @@ async fn a_receiver_that_takes_nothing_is_left_alone_by_all_processes_longer_and
     let first = receiver.webhook(&log.world).await;
     log.grow(10).await;
     receiver.is(Mood::Refuses(500));
-    for (failures, pause) in [(1, 2.0), (2, 4.0), (3, 8.0)] {
-        first.tell().await.unwrap_err();
-        let (counted, waits) = left_alone(&log.world).await;
+    for (failures, pause) in [(1, 2), (2, 4), (3, 8)] {
+        let (counted, alone) = refused(&log.world, &first).await;
         assert_eq!(counted, failures);
-        assert!(waits <= pause, "{waits}");
+        assert!(alone >= TimeDelta::seconds(pause), "{alone}");
         // Whoever comes now, and who is started now, sends nothing.
         let second = receiver.webhook(&log.world).await;
         for webhook in [&first, &second] {
@@ -437,17 +442,15 @@ async fn a_receiver_that_takes_nothing_is_left_alone_by_all_processes_longer_and
     }
     assert_eq!(receiver.heard().len(), 3);
     receiver.is(Mood::IsBusy(429, 120));
-    first.tell().await.unwrap_err();
-    let (_, waits) = left_alone(&log.world).await;
-    assert!(waits <= 120.0 && waits > 60.0, "{waits}");
+    let (_, alone) = refused(&log.world, &first).await;
+    assert!(alone >= TimeDelta::seconds(120), "{alone}");
     wait_out(&log.world).await;
     receiver.is(Mood::Takes);
     assert_eq!(tell_all(&first).await.unwrap(), Told::Everything);
     // What was taken ends it.
     log.grow(1).await;
     receiver.is(Mood::Refuses(500));
-    first.tell().await.unwrap_err();
-    assert_eq!(left_alone(&log.world).await.0, 1);
+    assert_eq!(refused(&log.world, &first).await.0, 1);
 }
 
 #[tokio::test]
