@@ -149,6 +149,41 @@ async fn an_answer_that_does_not_start_in_time_is_a_problem() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_goes_on_when_nobody_waits_for_it_any_more() {
+    let (done, mut handled) = tokio::sync::mpsc::unbounded_channel();
+    let handler = async move || {
+        tokio::time::sleep(REQUEST_TIMEOUT_DEFAULT * 2).await;
+        done.send(()).unwrap();
+    };
+    let api = finish(Router::new().route("/patient", get(handler)), ops());
+    ask(&api, "/patient")
+        .await
+        .problem(ProblemKind::RequestTimeout);
+    let hung_up = tokio::time::timeout(Duration::from_secs(1), ask(&api, "/patient")).await;
+    assert!(hung_up.is_err());
+    for _ in 0..2 {
+        let ended = tokio::time::timeout(Duration::from_secs(120), handled.recv()).await;
+        assert_eq!(ended.ok().flatten(), Some(()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_does_not_go_on_for_ever() {
+    let (held, mut holding) = tokio::sync::mpsc::unbounded_channel::<()>();
+    let handler = async move || {
+        let _held = held;
+        std::future::pending::<()>().await;
+    };
+    let api = finish(Router::new().route("/endless", get(handler)), ops());
+    ask(&api, "/endless")
+        .await
+        .problem(ProblemKind::RequestTimeout);
+    drop(api);
+    let let_go = tokio::time::timeout(Duration::from_secs(120), holding.recv()).await;
+    assert_eq!(let_go.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_is_not_cut_by_the_time_limit() {
     let request = Request::get("/stream").body(Body::empty()).unwrap();
     let response = api().oneshot(request).await.unwrap();

@@ -7,6 +7,7 @@
 //! 5. When every projection is past that, a certificate is signed and appended.
 
 mod again;
+mod error;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -18,18 +19,17 @@ use commands::{Call, Cause, CommandError, Commands};
 use domain::activity::ActivityEvent;
 use domain::data_subject::{DataSubject, Erasure};
 use domain::{AccountId, ActivityId, Event, SubjectId};
-use event_store::seal::{
-    Anchor, AnchorError, AnchoringError, Due, SealError, Sealer, Tombstone, TombstoneError,
-};
-use event_store::vault::{SubjectEvents, Vault, VaultError};
+use event_store::seal::{Anchor, Due, Sealer, Tombstone};
+use event_store::vault::{SubjectEvents, Vault};
 use event_store::{EventLog, Log as _, LogName, RecordedEvent, Token};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use projections::positions::{PositionError, Waited};
+use projections::positions::Waited;
 use projections::subject_list::{self, ToErase};
-use projections::{Positions, Projection, ProjectionProgress, ReadError};
+use projections::{Positions, Projection, ProjectionProgress};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+pub use self::error::ErasureError;
 use super::certificate::{Certificate, DestroyedKey, Kind, ProjectionPast};
 use super::export::followers;
 
@@ -80,52 +80,6 @@ struct Case {
     erased_at: DateTime<Utc>,
     keys: Vec<event_store::vault::Erasure>,
     positions: Vec<i64>,
-}
-
-/// Why somebody is not erased yet. The next round goes on from there.
-#[derive(Debug, thiserror::Error)]
-pub enum ErasureError {
-    #[error("could not look for who is to be erased")]
-    Look(#[source] ReadError),
-    #[error("a command of the erasure failed")]
-    Command(#[source] CommandError),
-    #[error("the record is not of somebody who is erased")]
-    NotErased,
-    #[error("could not seal the log")]
-    Seal(#[source] SealError),
-    #[error("could not bring the seals to an anchor")]
-    Anchoring(#[source] Box<AnchoringError>),
-    #[error("could not ask anchor {name} who was erased")]
-    AskAnchor { name: String, source: AnchorError },
-    #[error("could not take over what anchor {name} holds")]
-    TakeOver {
-        name: String,
-        source: Box<TombstoneError>,
-    },
-    #[error("could not tell anchor {name}")]
-    Anchor {
-        name: String,
-        source: Box<TombstoneError>,
-    },
-    #[error("could not destroy the keys")]
-    Destroy(#[source] VaultError),
-    #[error("the provider has not destroyed the key that wrapped that of {subject}")]
-    NotDestroyed { subject: Uuid },
-    #[error("could not read the log")]
-    ReadLog(#[source] sqlx::Error),
-    #[error("could not read which events hold the person's data")]
-    Index(#[source] VaultError),
-    #[error("the event at position {position} does not decode")]
-    Decode {
-        position: i64,
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    #[error("could not read where the projections stand")]
-    Positions(#[source] PositionError),
-    #[error("the projections have not reached position {position} yet")]
-    Behind { position: i64 },
-    #[error("a certificate does not serialise")]
-    Serialise(#[source] serde_json::Error),
 }
 
 impl Erasures {
