@@ -9,8 +9,8 @@ pub enum Mutant {
     NoFencing,
     /// Readers do not check that positions have no gap.
     NoContiguityCheck,
-    /// ClickHouse is not told which insert is a repeat.
-    NoDeduplicationToken,
+    /// Nobody looks what is in ClickHouse of a range that was sent before, and no token tells it that an insert is a repeat.
+    NoSettling,
 }
 
 #[cfg(not(feature = "torture"))]
@@ -65,7 +65,7 @@ mod compiled {
             "" => None,
             "no_fencing" => Some(Mutant::NoFencing),
             "no_contiguity_check" => Some(Mutant::NoContiguityCheck),
-            "no_deduplication_token" => Some(Mutant::NoDeduplicationToken),
+            "no_settling" => Some(Mutant::NoSettling),
             unknown => panic!("there is no mutant {unknown}"),
         });
 

@@ -6,6 +6,7 @@ use event_store::{CheckpointError, FeedError};
 use uuid::Uuid;
 
 use crate::fold::{Place, ProjectError};
+use crate::sink::SettleError;
 
 /// Why a sink did not take a batch or could not tell where it stands.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,7 @@ pub enum SinkError {
     Insert {
         from: i64,
         to: i64,
-        source: clickhouse::error::Error,
+        source: SettleError,
     },
     #[error("ClickHouse did not take positions {from} to {to} within {deadline:?}")]
     InsertDeadline {

@@ -1,7 +1,8 @@
+use chrono::{DateTime, Utc};
 use event_store::TelemetryEvent;
 
-use super::MODEL;
 use super::row::TelemetryRow;
+use super::{MODEL, ROLLED_UP};
 use crate::projection::Projection;
 use crate::sink::FactProjector;
 use crate::telemetry::Observed;
@@ -12,6 +13,9 @@ pub struct TelemetryFacts;
 impl FactProjector for TelemetryFacts {
     const PROJECTION: Projection = MODEL;
     const TABLE: &'static str = "telemetry";
+    const ROLLED_UP: &'static str = ROLLED_UP;
+    const PRESENT: &'static str = include_str!("../../sql/select_present_telemetry.sql");
+    const UNEVEN: &'static str = include_str!("../../sql/select_uneven_hours.sql");
 
     type Record = TelemetryEvent;
     type Row = TelemetryRow;
@@ -32,5 +36,8 @@ impl FactProjector for TelemetryFacts {
             occurred_at: record.occurred_at,
             received_at: record.received_at,
         })
+    }
+    fn received_at(record: &TelemetryEvent) -> DateTime<Utc> {
+        record.received_at
     }
 }

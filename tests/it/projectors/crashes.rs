@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use domain::NotificationId;
 use event_store::LogName;
+use projections::runtime::Stopped;
 use projections::telemetry_facts::Interval;
 use projections::{CatchUpError, Projection, Waited};
 use tokio_util::sync::CancellationToken;
@@ -82,20 +83,9 @@ async fn clickhouse_counts_once_when_the_process_dies_before_the_intent_is_fulfi
     world
         .collect((account, site, shown), "click", now(), 3_000)
         .await;
-    // The process ends with the rows inserted, the intent standing and the checkpoint where it was.
+    let stopped = ends_before_the_intent_is_fulfilled(&world).await;
+    assert_eq!((&*stopped.name, stopped.position), ("telemetry_facts", 0));
     let mut owner = world.owner().await;
-    for statement in [
-        "revoke delete on es.intents from proofline_projector",
-        "grant delete on es.intents to proofline_projector",
-    ] {
-        if statement.starts_with("grant") {
-            let Err(CatchUpError::Stopped(stopped)) = world.projections.catch_up_all().await else {
-                panic!("went on");
-            };
-            assert_eq!((&*stopped.name, stopped.position), ("telemetry_facts", 0));
-        }
-        sqlx::query(statement).execute(&mut owner).await.unwrap();
-    }
     let standing: (i64, i64, i64) = sqlx::query_as(
         "select position_from, position_to, checkpoint from es.intents join es.projections using (name, version, shard)",
     )
@@ -103,13 +93,13 @@ async fn clickhouse_counts_once_when_the_process_dies_before_the_intent_is_fulfi
     .await
     .unwrap();
     assert_eq!(standing, (0, 3_000, 0));
-    assert_eq!(stored(&world).await, (3_000, 3_000));
+    assert_eq!(world.facts().await, (3_000, 3_000));
 
     world
         .collect((account, site, shown), "click", now(), 7)
         .await;
     world.another_process().await.catch_up_all().await.unwrap();
-    assert_eq!(stored(&world).await, (3_007, 3_007));
+    assert_eq!(world.facts().await, (3_007, 3_007));
     assert_eq!(rows(&world, "es.intents").await, 0);
     let rolled_up = world
         .reads
@@ -125,14 +115,96 @@ async fn clickhouse_counts_once_when_the_process_dies_before_the_intent_is_fulfi
     assert_eq!(rolled_up.value.totals[0].events, 3_007);
 }
 
-/// Rows and different positions in ClickHouse.
-async fn stored(world: &World) -> (u64, u64) {
-    world
+/// The process ends with the rows inserted, the intent standing and the checkpoint where it was.
+async fn ends_before_the_intent_is_fulfilled(world: &World) -> Stopped {
+    let mut owner = world.owner().await;
+    let mut execute = async |sql: &'static str| {
+        sqlx::query(sql).execute(&mut owner).await.unwrap();
+    };
+    execute("revoke delete on es.intents from proofline_projector").await;
+    let caught_up = world.another_process().await.catch_up_all().await;
+    execute("grant delete on es.intents to proofline_projector").await;
+    match caught_up {
+        Err(CatchUpError::Stopped(stopped)) => stopped,
+        other => panic!("went on: {other:?}"),
+    }
+}
+
+/// ClickHouse remembers no token afterwards.
+const FORGETTING: [&str; 4] = [
+    "alter table telemetry modify setting non_replicated_deduplication_window = 0",
+    "alter table telemetry modify setting non_replicated_deduplication_window = 10000",
+    "alter table telemetry_hourly modify setting non_replicated_deduplication_window = 0",
+    "alter table telemetry_hourly modify setting non_replicated_deduplication_window = 10000",
+];
+
+/// Whatever a crash of ClickHouse leaves of a range that nobody was told about, each row of it is there once in the end.
+#[tokio::test]
+async fn what_clickhouse_has_of_an_interrupted_range_is_completed_whatever_it_is() {
+    let world = World::new().await;
+    let account = account();
+    let site = world.register_site(account, "Shoes").await;
+    let shown = NotificationId::from(Uuid::now_v7());
+    let left: [(&str, &[&str]); 7] = [
+        ("all of it", &[]),
+        (
+            "the token without its rows",
+            &["alter table telemetry delete where position > ?"],
+        ),
+        (
+            "the token without some of its rows",
+            &["alter table telemetry delete where position > ? and position % 3 = 0"],
+        ),
+        ("the rows without their token", &FORGETTING),
+        (
+            "the rows without their sums",
+            &["alter table telemetry_hourly delete where true"],
+        ),
+        (
+            "the sums without their rows",
+            &[
+                "alter table telemetry delete where position > ?",
+                FORGETTING[0],
+                FORGETTING[1],
+            ],
+        ),
+        (
+            "some rows, and no sums",
+            &[
+                "alter table telemetry delete where position > ? and position % 2 = 0",
+                "alter table telemetry_hourly delete where true",
+            ],
+        ),
+    ];
+    let mut events = 0;
+    for (what, statements) in left {
+        world
+            .collect((account, site, shown), "click", now(), 300)
+            .await;
+        let before = events;
+        events += 300;
+        ends_before_the_intent_is_fulfilled(&world).await;
+        for statement in statements {
+            let query = match statement.contains('?') {
+                true => world.clickhouse().query(statement).bind(before),
+                false => world.clickhouse().query(statement),
+            };
+            let query = query.with_setting("mutations_sync", "2");
+            query.execute().await.unwrap();
+        }
+        world.another_process().await.catch_up_all().await.unwrap();
+        assert_eq!(world.facts().await, (events, events), "{what}");
+        assert_eq!(rolled_up(&world).await, events, "{what}");
+        assert_eq!(rows(&world, "es.intents").await, 0, "{what}");
+    }
+}
+
+/// The sum of all that ClickHouse has rolled up.
+async fn rolled_up(world: &World) -> u64 {
+    let sum = world
         .clickhouse()
-        .query("select count(), uniqExact(position) from telemetry")
-        .fetch_one()
-        .await
-        .unwrap()
+        .query("select sum(events) from telemetry_hourly");
+    sum.fetch_one().await.unwrap()
 }
 
 /// A Redis of the test's own, to be killed.

@@ -1,18 +1,22 @@
+mod settle;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::clickhouse::{Client, RowOwned, RowWrite};
+use chrono::{DateTime, Utc};
 use event_store::fault::{self, Mutant};
 use event_store::{Intent, Lease, Positioned, ProjectionStatus, Repair};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::ledger::Ledger;
+pub use self::settle::SettleError;
 use crate::fold::Place;
 use crate::projection::Projection;
 use crate::runtime::{Batch, Sink, SinkError, Standing};
+use crate::sink::Ledger;
 
-/// For one insert as a whole. Shorter than any lease, so that a worker whose lease was taken is not still inserting.
+/// For all that writes one range. Shorter than any lease, so that a worker whose lease was taken is not still inserting.
 pub(crate) const INSERT_DEADLINE: Duration = Duration::from_secs(8);
 
 /// What makes one HTTP insert one block, known by its token, and on disk when it is answered.
@@ -25,20 +29,36 @@ const INSERT_SETTINGS: &[(&str, &str)] = &[
     ("min_insert_block_size_rows", "1048576"),
 ];
 
+/// The setting that names an insert.
+const TOKEN: &str = "insert_deduplication_token";
+
 /// What a record is as a row of a ClickHouse table.
 pub trait FactProjector: Send + Sync + 'static {
     const PROJECTION: Projection;
     /// Of the first version.
     const TABLE: &'static str;
 
+    /// The table of sums that follows the first version's table by a materialized view.
+    const ROLLED_UP: &'static str;
+    /// Selects those positions of a range that stand in `{table}`. A range is what came after `{after}` up to `{to}`,
+    /// received from `{since}` to `{until}` (microseconds since 1970).
+    const PRESENT: &'static str;
+    /// Selects what has to be added to `{rolled_up}`, modulo 2^64, for it to have the sums of `{table}` in every group that a
+    /// row of the range belongs to.
+    const UNEVEN: &'static str;
+
     type Record: Positioned;
     type Row: RowOwned + RowWrite + Serialize + Send + Sync;
 
     fn row(&self, record: &Self::Record) -> Result<Self::Row, serde_json::Error>;
+
+    /// What the table is partitioned by.
+    fn received_at(record: &Self::Record) -> DateTime<Utc>;
 }
 
-/// Rows in ClickHouse. The range is written down in Postgres first; after a crash exactly the same range goes again
-/// under the same token, which ClickHouse takes for the insert that it was.
+/// Rows in ClickHouse. The range is written down in Postgres first, and sent under a token by which ClickHouse knows a
+/// repeat, so that an insert that comes late changes nothing. A range that may have been sent before is
+/// [settled](settle): the token alone would not do.
 pub struct ClickHouseSink<P> {
     projector: P,
     client: Client,
@@ -67,34 +87,33 @@ impl<P: FactProjector> ClickHouseSink<P> {
 
     async fn insert(
         &self,
-        rows: &[P::Row],
-        intent: &Intent,
+        rows: impl Iterator<Item = &P::Row>,
+        token: String,
     ) -> Result<(), ::clickhouse::error::Error> {
         let mut insert = self.client.insert::<P::Row>(&self.table).await?;
         for (name, value) in INSERT_SETTINGS {
             insert = insert.with_setting(*name, *value);
         }
-        let token = if fault::is_mutant(Mutant::NoDeduplicationToken) {
-            // Without any, ClickHouse would go by a hash of the rows, and take equal rows for a repeat as well.
-            Uuid::new_v4().to_string()
-        } else {
-            self.token(intent)
-        };
-        insert = insert.with_setting("insert_deduplication_token", token);
+        insert = insert.with_setting(TOKEN, token);
         for row in rows {
             insert.write(row).await?;
         }
         insert.end().await
     }
 
+    /// What all tokens of this version begin with.
+    fn tokens(&self) -> String {
+        let (name, version) = self.ledger.identity();
+        format!("{}:{name}:{version}:", self.incarnation)
+    }
+
     /// Stored in ClickHouse's deduplication window; never change.
     fn token(&self, intent: &Intent) -> String {
-        let (name, version) = self.ledger.identity();
-        let (incarnation, from, to) = (self.incarnation, intent.from, intent.to);
+        let (tokens, from, to) = (self.tokens(), intent.from, intent.to);
         let key = intent
             .bucket
             .map_or_else(String::new, |bucket| format!("b{}:", bucket.as_i16()));
-        format!("{incarnation}:{name}:{version}:0:{key}{from}-{to}")
+        format!("{tokens}0:{key}{from}-{to}")
     }
 
     /// Writes the intent down, unless it stands already, and the rows. What is left is to move the checkpoint.
@@ -104,26 +123,31 @@ impl<P: FactProjector> ClickHouseSink<P> {
         lease: &Lease,
         intent: &Intent,
     ) -> Result<(), SinkError> {
-        let mut rows = Vec::new();
-        for record in records {
-            let place = Place::of(&record);
-            rows.push(
-                self.projector
-                    .row(&record)
-                    .map_err(|source| SinkError::Telemetry { place, source })?,
-            );
-        }
+        let range = self.range(records, intent)?;
         let Ledger {
             pool, checkpoints, ..
         } = &self.ledger;
-        match &self.standing {
-            Some(standing) if standing == intent => {}
+        let is_standing = match &self.standing {
+            Some(standing) if standing == intent => true,
             Some(_) => return Err(SinkError::Fenced),
-            None => checkpoints.intend(pool, lease, intent).await?,
-        }
+            None => {
+                checkpoints.intend(pool, lease, intent).await?;
+                false
+            }
+        };
         let (from, to) = (intent.from, intent.to);
         fault::point("clickhouse.before_write");
-        match tokio::time::timeout(INSERT_DEADLINE, self.insert(&rows, intent)).await {
+        let writing = async {
+            if fault::is_mutant(Mutant::NoSettling) {
+                let rows = range.rows.iter();
+                return Ok(self.insert(rows, Uuid::new_v4().to_string()).await?);
+            }
+            if is_standing {
+                return self.settle(&range).await;
+            }
+            Ok(self.insert(range.rows.iter(), self.token(intent)).await?)
+        };
+        match tokio::time::timeout(INSERT_DEADLINE, writing).await {
             Ok(Ok(())) => {
                 fault::point("clickhouse.after_write");
                 Ok(())
@@ -136,6 +160,41 @@ impl<P: FactProjector> ClickHouseSink<P> {
             }),
         }
     }
+
+    fn range<'a>(
+        &self,
+        records: impl Iterator<Item = Arc<P::Record>>,
+        intent: &'a Intent,
+    ) -> Result<Range<'a, P::Row>, SinkError> {
+        let mut range = Range {
+            intent,
+            rows: Vec::new(),
+            positions: Vec::new(),
+            received: None,
+        };
+        for record in records {
+            let place = Place::of(&record);
+            let row = self.projector.row(&record);
+            range
+                .rows
+                .push(row.map_err(|source| SinkError::Telemetry { place, source })?);
+            range.positions.push(place.position.cast_unsigned());
+            let at = P::received_at(&record);
+            let (since, until) = range.received.unwrap_or((at, at));
+            range.received = Some((since.min(at), until.max(at)));
+        }
+        Ok(range)
+    }
+}
+
+/// What is written down to be written, as rows.
+struct Range<'a, R> {
+    intent: &'a Intent,
+    rows: Vec<R>,
+    /// Of the rows.
+    positions: Vec<u64>,
+    /// When the first and the last of them were received.
+    received: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 impl<P: FactProjector> Sink<Arc<P::Record>> for ClickHouseSink<P> {
