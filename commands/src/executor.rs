@@ -7,7 +7,8 @@ use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use domain::DomainError;
 use event_store::{
-    Append, AppendError, Appended, Excluded, Loaded, SnapshotSchema, Store, StreamId, Tag, Token,
+    Append, AppendError, Appended, Excluded, Loaded, SnapshotSchema, Store, StreamId, Tag, Tagged,
+    Token,
 };
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
@@ -300,15 +301,14 @@ impl Executor {
             .loaded)
     }
 
-    /// In which of the tenant's aggregates the last event is that has the tag and one of the types.
+    /// The tenant's last event that has the tag and one of the types.
     pub(crate) async fn tagged(
         &self,
         tenant: Uuid,
         tag: &Tag,
         types: &[&str],
-    ) -> Result<Option<Uuid>, CommandError> {
-        let found = self.store.tagged(tenant, tag, types).await?;
-        Ok(found.and_then(|stream| stream.aggregate_id.parse().ok()))
+    ) -> Result<Option<Tagged>, CommandError> {
+        Ok(self.store.tagged(tenant, tag, types).await?)
     }
 
     /// The aggregate as it stands now, read from the store.

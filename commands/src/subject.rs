@@ -12,6 +12,7 @@ use domain::{
     SubjectId, VisitorId,
 };
 use event_store::{Excluded, Loaded, Tag};
+use uuid::Uuid;
 
 use crate::call::{Call, ClientKey};
 use crate::error::CommandError;
@@ -37,6 +38,15 @@ pub enum Person {
     BuyerOf(ActivityId),
     /// Whoever the account's pages know by this.
     Visitor(VisitorId),
+}
+
+/// Whether somebody's id leads to another's record.
+enum Linkage {
+    To(SubjectId),
+    /// To none; nor did it at this position of the log.
+    None {
+        since: i64,
+    },
 }
 
 /// What a person agreed to.
@@ -68,14 +78,34 @@ impl Subjects {
         person: &Person,
     ) -> Result<Committed, CommandError> {
         let identity = self.find(call.account, person).await?;
+        let linkage = self.linkage(call.account, identity).await?;
         let claim = Claim {
             tags: vec![identity_tag(identity)],
             excluded: vec![
-                excluded(RECORD_TAG, identity, DataSubjectEvent::REGISTERED),
-                excluded(IDENTITY_TAG, identity, DataSubjectEvent::IDENTITY_LINKED),
+                excluded(RECORD_TAG, identity, DataSubjectEvent::REGISTERED, 0),
+                linked_elsewhere(identity, &linkage),
             ],
         };
         let command = DataSubjectCommand::LinkIdentity {
+            identity,
+            at: call.at,
+        };
+        self.claim(call, subject, command, claim).await
+    }
+
+    /// Notes that what a person was linked to was not theirs: from then on nothing that they ask for covers it, and it may have
+    /// a record of its own or be linked elsewhere. What was said of the record meanwhile stays with it.
+    pub async fn unlink(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+        identity: SubjectId,
+    ) -> Result<Committed, CommandError> {
+        let claim = Claim {
+            tags: vec![identity_tag(identity)],
+            excluded: Vec::new(),
+        };
+        let command = DataSubjectCommand::UnlinkIdentity {
             identity,
             at: call.at,
         };
@@ -229,28 +259,53 @@ impl Subjects {
         person: &Person,
         command: impl Fn(SubjectId) -> DataSubjectCommand,
     ) -> Result<Committed, CommandError> {
-        let subject = self.find_record(call.account, person).await?;
-        let claimed = self.claim(call, subject, command(subject), record_of(subject));
+        let (subject, record) = self.find_record(call.account, person).await?;
+        let claimed = self.claim(call, subject, command(subject), record);
         match claimed.await {
             Err(CommandError::Taken) => {
-                let subject = self.find_record(call.account, person).await?;
-                let command = command(subject);
-                self.claim(call, subject, command, record_of(subject)).await
+                let (subject, record) = self.find_record(call.account, person).await?;
+                self.claim(call, subject, command(subject), record).await
             }
             claimed => claimed,
         }
     }
 
-    /// Under which id a person's record is kept, or would be.
+    /// Under which id a person's record is kept, or would be, and what has to be so for that.
     async fn find_record(
         &self,
         account: AccountId,
         person: &Person,
-    ) -> Result<SubjectId, CommandError> {
+    ) -> Result<(SubjectId, Claim), CommandError> {
         let subject = self.find(account, person).await?;
-        let (tag, link) = (identity_tag(subject), [DataSubjectEvent::IDENTITY_LINKED]);
-        let linked = self.executor.tagged(account.into(), &tag, &link);
-        Ok(linked.await?.map_or(subject, SubjectId::from))
+        let (subject, linkage) = match self.linkage(account, subject).await? {
+            Linkage::To(record) => (record, self.linkage(account, record).await?),
+            none @ Linkage::None { .. } => (subject, none),
+        };
+        Ok((subject, record_of(subject, &linkage)))
+    }
+
+    async fn linkage(
+        &self,
+        account: AccountId,
+        identity: SubjectId,
+    ) -> Result<Linkage, CommandError> {
+        let types = [
+            DataSubjectEvent::IDENTITY_LINKED,
+            DataSubjectEvent::IDENTITY_UNLINKED,
+        ];
+        let tag = identity_tag(identity);
+        let last = self.executor.tagged(account.into(), &tag, &types).await?;
+        Ok(match last {
+            Some(last) if last.event_type == DataSubjectEvent::IDENTITY_LINKED => {
+                let record = last.aggregate_id.parse::<Uuid>();
+                let record = record.map_err(|error| CommandError::Internal(Box::new(error)))?;
+                Linkage::To(record.into())
+            }
+            Some(last) => Linkage::None {
+                since: last.position,
+            },
+            None => Linkage::None { since: 0 },
+        })
     }
 
     /// Under which id a person is known.
@@ -309,22 +364,28 @@ fn identity_tag(identity: SubjectId) -> Tag {
 }
 
 /// A person has one record: their own, or that of whom they were linked to.
-fn record_of(subject: SubjectId) -> Claim {
+fn record_of(subject: SubjectId, linkage: &Linkage) -> Claim {
     Claim {
         tags: vec![Tag::new(RECORD_TAG, &subject.to_string())],
-        excluded: vec![excluded(
-            IDENTITY_TAG,
-            subject,
-            DataSubjectEvent::IDENTITY_LINKED,
-        )],
+        excluded: vec![linked_elsewhere(subject, linkage)],
     }
 }
 
-fn excluded(tag: &str, subject: SubjectId, event_type: &str) -> Excluded {
+/// That the id is linked to a record, unless it was unlinked since.
+fn linked_elsewhere(identity: SubjectId, linkage: &Linkage) -> Excluded {
+    let since = match linkage {
+        Linkage::To(_) => 0,
+        Linkage::None { since } => *since,
+    };
+    let linked = DataSubjectEvent::IDENTITY_LINKED;
+    excluded(IDENTITY_TAG, identity, linked, since)
+}
+
+fn excluded(tag: &str, subject: SubjectId, event_type: &str, after: i64) -> Excluded {
     Excluded {
         tag: Tag::new(tag, &subject.to_string()),
         also: Vec::new(),
         types: vec![event_type.to_owned()],
-        after: 0,
+        after,
     }
 }

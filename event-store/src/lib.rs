@@ -43,7 +43,9 @@ pub use place::{Content, Location, LocationError, Place, PlaceError, Stored};
 pub use pool::{Role, begin, begin_with, connect, connect_lane};
 pub use region::{Held, RegionError, Regions};
 pub use snapshot::SnapshotSchema;
-pub use store::{RecordedEvent, Store, StoreError, StoredCommand, StreamHead, StreamId, Streams};
+pub use store::{
+    RecordedEvent, Store, StoreError, StoredCommand, StreamHead, StreamId, Streams, Tagged,
+};
 pub use telemetry::{Collected, NewTelemetry, TelemetryEvent, TelemetryLane, TelemetryLog};
 pub use token::{LogName, Token, TokenError};
 pub use upkeep::{Upkeep, UpkeepError};

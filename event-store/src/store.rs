@@ -28,6 +28,15 @@ pub struct StreamId {
     pub aggregate_id: String,
 }
 
+/// An event that was found by a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tagged {
+    pub aggregate_id: String,
+    /// Stored name.
+    pub event_type: String,
+    pub position: i64,
+}
+
 impl StreamId {
     pub fn of<A: Aggregate>(aggregate_id: &str) -> Self {
         Self {
@@ -182,16 +191,17 @@ impl Store {
         .map_err(StoreError::ReadCommand)
     }
 
-    /// The stream of the tenant's last event that has the tag and one of the types.
+    /// The tenant's last event that has the tag and one of the types.
     pub async fn tagged(
         &self,
         tenant: Uuid,
         tag: &Tag,
         types: &[&str],
-    ) -> Result<Option<StreamId>, StoreError> {
+    ) -> Result<Option<Tagged>, StoreError> {
         sqlx::query_as!(
-            StreamId,
-            r#"select aggregate_type as "aggregate_type!", aggregate_id as "aggregate_id!" from es.tagged($1, $2, $3)"#,
+            Tagged,
+            r#"select aggregate_id as "aggregate_id!", event_type as "event_type!", position as "position!"
+               from es.tagged($1, $2, $3)"#,
             tenant,
             self.tags.hash(tag).to_vec(),
             types as _

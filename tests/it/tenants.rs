@@ -1,7 +1,7 @@
 //! Another account's ids open nothing, on any route.
 
 use event_store::Role;
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -25,8 +25,7 @@ const PUBLIC: &[&str] = &["/hooks/{integration_id}", "/embed/v1/{embed_key}/feed
 async fn every_route_answers_another_accounts_ids_with_not_found() {
     let it = Served::start().await;
     let shop = it.shop().await;
-    let subject = subject(&it).await;
-    it.catch_up().await;
+    let person = person(&it).await;
     let (key, officer) = (it.other_key().await, it.other_officers_key().await);
     let openapi = answered(it.request(Method::GET, "/openapi.json"))
         .await
@@ -49,9 +48,9 @@ async fn every_route_answers_another_accounts_ids_with_not_found() {
                 true => &officer,
                 false => &key,
             };
-            for (owned, subject) in [(&shop, &subject), (&nobodys(), &Uuid::now_v7().to_string())] {
+            for (owned, person) in [(&shop, &person), (&nobodys(), &nobody())] {
                 let mut request = it
-                    .request(method.clone(), &fill(template, owned, subject))
+                    .request(method.clone(), &fill(template, owned, person))
                     .bearer_auth(key);
                 if let Some(body) = &body {
                     request = request.json(body);
@@ -151,23 +150,46 @@ fn nobodys() -> Shop {
     }
 }
 
-/// A person's record.
-async fn subject(it: &Served) -> String {
-    let officer = it.key_with("compliance").await;
-    let register = it
-        .request(Method::POST, "/v1/subjects")
-        .bearer_auth(officer)
-        .json(&json!({ "email": "anna@example.com" }));
-    let registered = answered(register).await.is(201);
-    registered.body["id"].as_str().unwrap().to_owned()
+struct Person {
+    subject_id: String,
+    /// Linked to their record.
+    identity_id: String,
 }
 
-fn fill(template: &str, shop: &Shop, subject: &str) -> String {
+async fn person(it: &Served) -> Person {
+    let officer = it.key_with("compliance").await;
+    let send = async |request: RequestBuilder| answered(request.bearer_auth(&officer)).await;
+    let enter = async |path: &str, email: &str| {
+        let body = json!({ "email": email });
+        send(it.request(Method::POST, path).json(&body)).await
+    };
+    let registered = enter("/v1/subjects", "anna@example.com").await.is(201);
+    let subject_id = registered.body["id"].as_str().unwrap().to_owned();
+    let record = format!("/v1/subjects/{subject_id}");
+    let link = format!("{record}/identities");
+    enter(&link, "annie@example.com").await.is(200);
+    it.catch_up().await;
+    let read = send(it.request(Method::GET, &record)).await.is(200);
+    Person {
+        subject_id,
+        identity_id: read.body["identities"][0].as_str().unwrap().to_owned(),
+    }
+}
+
+fn nobody() -> Person {
+    Person {
+        subject_id: Uuid::now_v7().to_string(),
+        identity_id: Uuid::now_v7().to_string(),
+    }
+}
+
+fn fill(template: &str, shop: &Shop, person: &Person) -> String {
     let path = template
         .replace("{site_id}", &shop.site_id)
         .replace("{notification_id}", &shop.notification_id)
         .replace("{integration_id}", &shop.integration_id)
-        .replace("{subject_id}", subject);
+        .replace("{subject_id}", &person.subject_id)
+        .replace("{identity_id}", &person.identity_id);
     assert!(
         !path.contains('{'),
         "{template} has a parameter that this test does not know"

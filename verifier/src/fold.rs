@@ -272,6 +272,7 @@ impl Fold {
             (
                 Model::Subject,
                 "data_subject.identity_linked"
+                | "data_subject.identity_unlinked"
                 | "data_subject.consent_granted"
                 | "data_subject.consent_withdrawn"
                 | "data_subject.access_requested"

@@ -139,6 +139,7 @@ impl DataSubject {
             }
             _ if !self.registered => Err(DataSubjectError::NotRegistered),
             DataSubjectCommand::LinkIdentity { identity, at } => self.link(identity, at),
+            DataSubjectCommand::UnlinkIdentity { identity, at } => self.unlink(identity, at),
             DataSubjectCommand::RequestAccess { at } => self.request_access(at),
             DataSubjectCommand::FulfilAccess { expires_at, at } => {
                 self.fulfil_access(expires_at, at)
@@ -192,6 +193,22 @@ impl DataSubject {
         }
         self.check_not_erased()?;
         Ok(vec![DataSubjectEvent::IdentityLinked { identity, at }])
+    }
+
+    /// Whoever is held keeps what they are known by, so that nobody's data gets out of a case by this way.
+    fn unlink(
+        &self,
+        identity: SubjectId,
+        at: DateTime<Utc>,
+    ) -> Result<Vec<DataSubjectEvent>, DataSubjectError> {
+        if !self.identities.contains(&identity) {
+            return Ok(vec![]);
+        }
+        self.check_not_erased()?;
+        if self.legal_hold.is_some() {
+            return Err(DataSubjectError::LegalHold);
+        }
+        Ok(vec![DataSubjectEvent::IdentityUnlinked { identity, at }])
     }
 
     fn request_access(&self, at: DateTime<Utc>) -> Result<Vec<DataSubjectEvent>, DataSubjectError> {
@@ -294,6 +311,9 @@ impl Aggregate for DataSubject {
             DataSubjectEvent::Registered { at: _ } => self.registered = true,
             DataSubjectEvent::IdentityLinked { identity, at: _ } => {
                 self.identities.insert(identity);
+            }
+            DataSubjectEvent::IdentityUnlinked { identity, at: _ } => {
+                self.identities.remove(&identity);
             }
             DataSubjectEvent::ConsentGranted {
                 purpose,

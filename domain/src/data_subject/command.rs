@@ -14,6 +14,10 @@ pub enum DataSubjectCommand {
         identity: SubjectId,
         at: DateTime<Utc>,
     },
+    UnlinkIdentity {
+        identity: SubjectId,
+        at: DateTime<Utc>,
+    },
     GrantConsent {
         purpose: ConsentPurpose,
         text_version: Label,

@@ -21,6 +21,12 @@ pub enum DataSubjectEvent {
         identity: SubjectId,
         at: DateTime<Utc>,
     },
+    /// It was somebody else after all, or nobody knows.
+    #[serde(rename = "data_subject.identity_unlinked")]
+    IdentityUnlinked {
+        identity: SubjectId,
+        at: DateTime<Utc>,
+    },
     /// With the text that was agreed to, word for word.
     #[serde(rename = "data_subject.consent_granted")]
     ConsentGranted {
@@ -91,12 +97,14 @@ stored_names! {
 impl DataSubjectEvent {
     pub const REGISTERED: &'static str = "data_subject.registered";
     pub const IDENTITY_LINKED: &'static str = "data_subject.identity_linked";
+    pub const IDENTITY_UNLINKED: &'static str = "data_subject.identity_unlinked";
 
     /// When it happened.
     pub const fn at(&self) -> DateTime<Utc> {
         match self {
             Self::Registered { at }
             | Self::IdentityLinked { at, .. }
+            | Self::IdentityUnlinked { at, .. }
             | Self::ConsentGranted { at, .. }
             | Self::ConsentWithdrawn { at, .. }
             | Self::AccessRequested { at, .. }
@@ -114,6 +122,7 @@ impl DataSubjectEvent {
     pub const TYPES: &'static [&'static str] = &[
         Self::REGISTERED,
         Self::IDENTITY_LINKED,
+        Self::IDENTITY_UNLINKED,
         "data_subject.consent_granted",
         "data_subject.consent_withdrawn",
         "data_subject.access_requested",
@@ -133,6 +142,7 @@ impl DomainEvent for DataSubjectEvent {
         match self {
             Self::Registered { .. } => Self::REGISTERED,
             Self::IdentityLinked { .. } => Self::IDENTITY_LINKED,
+            Self::IdentityUnlinked { .. } => Self::IDENTITY_UNLINKED,
             Self::ConsentGranted { .. } => "data_subject.consent_granted",
             Self::ConsentWithdrawn { .. } => "data_subject.consent_withdrawn",
             Self::AccessRequested { .. } => "data_subject.access_requested",
@@ -151,6 +161,7 @@ impl DomainEvent for DataSubjectEvent {
         match self {
             Self::Registered { .. }
             | Self::IdentityLinked { .. }
+            | Self::IdentityUnlinked { .. }
             | Self::ConsentGranted { .. }
             | Self::ConsentWithdrawn { .. }
             | Self::AccessRequested { .. }

@@ -42,6 +42,14 @@ fn linked() -> DataSubjectEvent {
     }
 }
 
+fn unlinked() -> DataSubjectEvent {
+    let identity = other_id();
+    DataSubjectEvent::IdentityUnlinked {
+        identity,
+        at: noon(),
+    }
+}
+
 fn text() -> ConsentText {
     ConsentText::parse("I agree that my first name and city are shown to other customers.").unwrap()
 }
@@ -133,6 +141,13 @@ fn register() -> DataSubjectCommand {
 
 fn link() -> DataSubjectCommand {
     DataSubjectCommand::LinkIdentity {
+        identity: other_id(),
+        at: noon(),
+    }
+}
+
+fn unlink() -> DataSubjectCommand {
+    DataSubjectCommand::UnlinkIdentity {
         identity: other_id(),
         at: noon(),
     }
@@ -257,6 +272,34 @@ fn an_erasure_takes_every_identity_with_it() {
     Scenario::given([registered(), linked(), erasure_requested()])
         .when(erase())
         .then([erased([other_id()])]);
+}
+
+#[test]
+fn what_was_unlinked_is_not_erased_and_can_be_linked_again() {
+    let unlinked = || Scenario::given([registered(), linked(), unlinked(), erasure_requested()]);
+    unlinked().when(erase()).then([erased([])]);
+    unlinked().when(link()).then([linked()]);
+}
+
+#[test]
+fn only_what_is_linked_and_neither_held_nor_erased_is_unlinked() {
+    Scenario::given([registered(), linked()])
+        .when(unlink())
+        .then([self::unlinked()]);
+    for given in [vec![registered()], vec![registered(), linked(), unlinked()]] {
+        Scenario::given(given).when(unlink()).then_nothing();
+    }
+    Scenario::given([registered(), linked(), held()])
+        .when(unlink())
+        .then_err(DataSubjectError::LegalHold);
+    Scenario::given([
+        registered(),
+        linked(),
+        erasure_requested(),
+        erased([other_id()]),
+    ])
+    .when(unlink())
+    .then_err(DataSubjectError::Erased);
 }
 
 #[test]
@@ -423,6 +466,13 @@ fn golden_files_are_read_and_written_as_they_stand() {
         &[
             ("registered.v1", registered()),
             ("identity_linked.v1", linked()),
+            (
+                "identity_unlinked.v1",
+                DataSubjectEvent::IdentityUnlinked {
+                    identity: id(0xB2),
+                    at: noon(),
+                },
+            ),
             ("consent_granted.v1", granted("2026-02", Some(evidence()))),
             (
                 "consent_granted.sealed.v1",

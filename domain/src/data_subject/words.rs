@@ -11,6 +11,9 @@ impl DataSubjectEvent {
             Self::IdentityLinked { identity, at: _ } => {
                 format!("The person is known as {identity}, too.")
             }
+            Self::IdentityUnlinked { identity, at: _ } => {
+                format!("The person is not known as {identity} after all.")
+            }
             Self::ConsentGranted {
                 purpose,
                 text_version,

@@ -59,6 +59,13 @@ pub(crate) enum SubjectCommand {
         #[command(flatten)]
         person: PersonArgs,
     },
+    /// Note that an id that was linked to the person is not theirs
+    Unlink {
+        #[command(flatten)]
+        args: SubjectArgs,
+        /// One of those that `show` tells.
+        identity: Uuid,
+    },
     /// Enter that the person asked what is held about them
     RequestAccess(SubjectArgs),
     /// Write everything that is held about the person, and answer their request for access
@@ -170,6 +177,12 @@ pub(crate) async fn run(
             let call = office.call();
             let done = commands.subjects.link(&call, subject, &person).await?;
             said(&done, "linked", out)
+        }
+        SubjectCommand::Unlink { args, identity } => {
+            let (office, subject) = of_subject(&args).await?;
+            let (commands, call) = (office.commands().await?, office.call());
+            let done = commands.subjects.unlink(&call, subject, identity.into());
+            said(&done.await?, "unlinked", out)
         }
         SubjectCommand::RequestAccess(args) => {
             let (office, subject) = of_subject(&args).await?;

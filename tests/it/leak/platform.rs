@@ -191,8 +191,16 @@ impl Platform {
         let (position, id) = (text(&subject, "position"), text(&subject, "id"));
         let record = format!("/v1/subjects/{{subject_id:{id}}}");
         let activity = json!({ "activity_id": review.unwrap() });
-        self.officer(&format!("{record}/identities"), activity)
+        let identities = format!("{record}/identities");
+        let mistaken = self
+            .officer(&identities, json!({ "visitor_id": email(4) }))
             .await;
+        let since = format!("{record}?min_position={}", text(&mistaken, "position"));
+        let known_as = self.read(&since, &self.officer).await;
+        let mistaken = known_as["identities"][0].as_str().unwrap();
+        let unlink = format!("{identities}/{{identity_id:{mistaken}}}/unlink");
+        self.officer(&unlink, json!({})).await;
+        self.officer(&identities, activity).await;
         self.officer(&format!("{record}/access-requests"), json!({}))
             .await;
         let link = self.officer(&format!("{record}/exports"), json!({})).await;

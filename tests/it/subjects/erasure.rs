@@ -98,6 +98,14 @@ async fn who_is_known_by_something_else_too_is_erased_under_that_as_well() {
     let subject = office.erase(&record).await;
     assert_eq!(subject["identities"].as_array().unwrap().len(), 1);
     office.pages_show(vec![BOB, SOMEONE, SOMEONE]).await;
+    let identity = subject["identities"][0].as_str().unwrap();
+    let unlinked = office
+        .enter(&format!("{link}/{identity}/unlink"), json!({}))
+        .await;
+    assert_eq!(
+        unlinked.problem(409, "conflict").body["code"],
+        "subject_erased"
+    );
     let linked = office.enter(&link, by_email("carla")).await;
     assert_eq!(
         linked.problem(409, "conflict").body["code"],

@@ -6,6 +6,7 @@ mod erasure;
 mod requests;
 mod restored;
 mod terminal;
+mod unlinking;
 
 use std::time::{Duration, Instant};
 

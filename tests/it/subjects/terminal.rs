@@ -70,6 +70,15 @@ async fn an_operator_answers_requests_at_a_terminal_and_looks_whether_somebody_i
     assert!(written.contains("anna.schmidt@example.com"));
     assert!(folder.join("subject.html").is_file());
 
+    let link = format!("{record}/identities");
+    let someone = serde_json::json!({ "visitor_id": "v-7f3a" });
+    office.enter(&link, someone).await.is(200);
+    let known = |body: &serde_json::Value| body["identities"][0].is_string();
+    let known = office.shows(&record, known).await;
+    let identity = known["identities"][0].as_str().unwrap();
+    let said = run("unlink", &[identity]).await.unwrap();
+    assert!(said.contains("unlinked"), "{said}");
+
     run("hold", &["--case", "court/4711"]).await.unwrap();
     run("release", &[]).await.unwrap();
     let verify = ["--anchor", anchor.to_str().unwrap()];

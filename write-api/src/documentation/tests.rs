@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-const COMMANDS: [(&str, &str); 19] = [
+const COMMANDS: [(&str, &str); 20] = [
     ("post", "/v1/sites"),
     ("patch", "/v1/sites/{site_id}"),
     ("post", "/v1/sites/{site_id}/notifications"),
@@ -28,6 +28,10 @@ const COMMANDS: [(&str, &str); 19] = [
     ("post", "/v1/consents/withdraw"),
     ("post", "/v1/subjects"),
     ("post", "/v1/subjects/{subject_id}/identities"),
+    (
+        "post",
+        "/v1/subjects/{subject_id}/identities/{identity_id}/unlink",
+    ),
     ("post", "/v1/subjects/{subject_id}/access-requests"),
     ("post", "/v1/subjects/{subject_id}/exports"),
     ("post", "/v1/subjects/{subject_id}/erasure-requests"),

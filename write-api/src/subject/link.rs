@@ -7,7 +7,7 @@ use platform::request::IfMatch;
 
 use super::person::PersonBody;
 use crate::answer::{Answer, CommandAnswer};
-use crate::command_request::CommandRequest;
+use crate::command_request::{ActionRequest, CommandRequest};
 use crate::documentation::{ChangeProblems, IdempotencyHeader, IfMatchHeader};
 use crate::failure::Failure;
 use crate::state::WriteState;
@@ -36,4 +36,31 @@ pub(crate) async fn link_identity(
     let (person,) = fields.all((person,))?;
     let subjects = &app.commands.subjects;
     Ok(Answer::ok(subjects.link(&call, subject, &person).await?))
+}
+
+/// Note that an id that was linked to the person is not theirs, so that what they ask for no longer covers it. It may have a record
+/// of its own from then on, or be linked to another; what was said meanwhile stays with this one.
+#[utoipa::path(
+    post,
+    path = "/v1/subjects/{subject_id}/identities/{identity_id}/unlink",
+    tag = "People",
+    params(
+        ("subject_id" = Uuid, Path),
+        ("identity_id" = Uuid, Path, description = "One of the record's `identities`."),
+        IdempotencyHeader,
+        IfMatchHeader
+    ),
+    responses((status = OK, description = "Unlinked, now or before.", body = CommandAnswer), ChangeProblems),
+    security(("api_key" = []))
+)]
+pub(crate) async fn unlink_identity(
+    State(app): State<WriteState>,
+    officer: Officer,
+    ApiPath((subject, identity)): ApiPath<(SubjectId, SubjectId)>,
+    if_match: IfMatch,
+    request: ActionRequest,
+) -> Result<Answer, Failure> {
+    let call = request.call_if(&officer, if_match);
+    let subjects = &app.commands.subjects;
+    Ok(Answer::ok(subjects.unlink(&call, subject, identity).await?))
 }

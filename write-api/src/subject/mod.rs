@@ -19,6 +19,7 @@ pub(crate) fn routes() -> OpenApiRouter<WriteState> {
         .routes(routes!(consent::withdraw_consent))
         .routes(routes!(register::register_subject))
         .routes(routes!(link::link_identity))
+        .routes(routes!(link::unlink_identity))
         .routes(routes!(request::request_access))
         .routes(routes!(export::hand_out_export))
         .routes(routes!(request::request_erasure))
