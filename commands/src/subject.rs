@@ -42,11 +42,10 @@ pub enum Person {
 
 /// Whether somebody's id leads to another's record.
 enum Linkage {
-    To(SubjectId),
+    /// By the event at that position.
+    To { record: SubjectId, since: i64 },
     /// To none; nor did it at this position of the log.
-    None {
-        since: i64,
-    },
+    None { since: i64 },
 }
 
 /// What a person agreed to.
@@ -78,6 +77,19 @@ impl Subjects {
         person: &Person,
     ) -> Result<Committed, CommandError> {
         let identity = self.find(call.account, person).await?;
+        match self.link_as(call, subject, identity).await {
+            // It may have been unlinked just then.
+            Err(CommandError::Taken) => self.link_as(call, subject, identity).await,
+            linked => linked,
+        }
+    }
+
+    async fn link_as(
+        &self,
+        call: &Call,
+        subject: SubjectId,
+        identity: SubjectId,
+    ) -> Result<Committed, CommandError> {
         let linkage = self.linkage(call.account, identity).await?;
         let claim = Claim {
             tags: vec![identity_tag(identity)],
@@ -251,8 +263,8 @@ impl Subjects {
             .await
     }
 
-    /// Runs a command in a person's record, which is opened where there is none; also where they are linked to another's just
-    /// then.
+    /// Runs a command in a person's record, which is opened where there is none; also where they are linked to another's, or
+    /// unlinked, just then.
     async fn in_record(
         &self,
         call: &Call,
@@ -277,11 +289,15 @@ impl Subjects {
         person: &Person,
     ) -> Result<(SubjectId, Claim), CommandError> {
         let subject = self.find(account, person).await?;
-        let (subject, linkage) = match self.linkage(account, subject).await? {
-            Linkage::To(record) => (record, self.linkage(account, record).await?),
-            none @ Linkage::None { .. } => (subject, none),
+        let (record, since) = match self.linkage(account, subject).await? {
+            Linkage::To { record, since } => (record, since),
+            none @ Linkage::None { .. } => return Ok((subject, record_of(subject, &none))),
         };
-        Ok((subject, record_of(subject, &linkage)))
+        let mut claim = record_of(record, &self.linkage(account, record).await?);
+        let unlinked = DataSubjectEvent::IDENTITY_UNLINKED;
+        let unlinked = excluded(IDENTITY_TAG, subject, unlinked, since);
+        claim.excluded.push(unlinked);
+        Ok((record, claim))
     }
 
     async fn linkage(
@@ -299,7 +315,10 @@ impl Subjects {
             Some(last) if last.event_type == DataSubjectEvent::IDENTITY_LINKED => {
                 let record = last.aggregate_id.parse::<Uuid>();
                 let record = record.map_err(|error| CommandError::Internal(Box::new(error)))?;
-                Linkage::To(record.into())
+                Linkage::To {
+                    record: record.into(),
+                    since: last.position,
+                }
             }
             Some(last) => Linkage::None {
                 since: last.position,
@@ -374,7 +393,7 @@ fn record_of(subject: SubjectId, linkage: &Linkage) -> Claim {
 /// That the id is linked to a record, unless it was unlinked since.
 fn linked_elsewhere(identity: SubjectId, linkage: &Linkage) -> Excluded {
     let since = match linkage {
-        Linkage::To(_) => 0,
+        Linkage::To { .. } => 0,
         Linkage::None { since } => *since,
     };
     let linked = DataSubjectEvent::IDENTITY_LINKED;

@@ -1,4 +1,4 @@
-//! What a sink outside Postgres is about to write, written down before: after a crash exactly the same goes again.
+//! What a sink outside Postgres is about to write, written down before: after a crash exactly the same is completed.
 
 use sqlx::types::Json;
 use sqlx::{PgPool, Postgres, Transaction};
@@ -93,6 +93,29 @@ impl Checkpoints {
         } else {
             Err(self.fenced())
         }
+    }
+
+    /// Fenced where the shard is somebody else's by now, or stands elsewhere.
+    pub async fn check_held(&self, pool: &PgPool, lease: &Lease) -> Result<(), CheckpointError> {
+        let held = sqlx::query_scalar!(
+            r#"select exists (
+                 select from es.projections
+                 where name = $1 and version = $2 and shard = $3 and incarnation = $4 and lease_epoch = $5 and checkpoint = $6
+               ) as "held!""#,
+            self.name(),
+            self.version(),
+            lease.shard,
+            self.incarnation(),
+            lease.epoch,
+            lease.checkpoint
+        )
+        .fetch_one(pool)
+        .await
+        .map_err(|source| CheckpointError::Read {
+            name: self.name().to_owned(),
+            source,
+        })?;
+        if held { Ok(()) } else { Err(self.fenced()) }
     }
 
     /// Moves the checkpoint over what was written and forgets the intent, in one transaction.

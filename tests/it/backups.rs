@@ -120,6 +120,13 @@ async fn a_platform_comes_back_as_it_was_and_goes_on() {
     }
     let record = office.record_of("Bob").await;
     office.pages_show(vec![ANNA, BOB]).await;
+    // By mistake.
+    let link = format!("{record}/identities");
+    let anna = json!({ "email": "anna.schmidt@example.com" });
+    office.enter(&link, anna).await.is(200);
+    let linked = |body: &Value| body["identities"][0].is_string();
+    let linked = office.shows(&record, linked).await;
+    let anna = linked["identities"][0].as_str().unwrap();
     let token = office.it.token(&office.shop).await;
     let watched = (0..30).map(|_| seen(&token, "impression")).collect();
     office.it.collect(watched).await.is(200);
@@ -140,6 +147,8 @@ async fn a_platform_comes_back_as_it_was_and_goes_on() {
     // What comes later is lost, but for an erasure.
     office.order("Carol", 3).await;
     office.it.collect(vec![seen(&token, "click")]).await;
+    let unlink = format!("{link}/{anna}/unlink");
+    office.enter(&unlink, json!({})).await.is(200);
     office.erase(&record).await;
     drop(projecting);
     let Office { it, shop, officer } = office;
@@ -167,7 +176,7 @@ async fn a_platform_comes_back_as_it_was_and_goes_on() {
         assert!(said.contains("equal"), "{projection}: {said}");
     }
 
-    // Bob's record, which is from before, hears of it again.
+    // Bob's record, which is from before, hears of it again, and not that Anna was linked to it.
     let erasing = tokio::spawn({
         let chores = it.chores.clone();
         async move { chores.erasures().run().await }
@@ -190,6 +199,11 @@ async fn a_platform_comes_back_as_it_was_and_goes_on() {
         .await
         .unwrap();
     assert_eq!(tombstones.len(), 1);
+    assert!(
+        messages(&it, &shop.embed_key)
+            .await
+            .contains(&ANNA.to_owned())
+    );
     for (path, note) in tombstones {
         assert_eq!(std::fs::read_to_string(anchor.join(path)).unwrap(), note);
     }

@@ -466,6 +466,7 @@ fn golden_files_are_read_and_written_as_they_stand() {
         &[
             ("registered.v1", registered()),
             ("identity_linked.v1", linked()),
+            // Of another than is linked, so that the table of words still has somebody who is.
             (
                 "identity_unlinked.v1",
                 DataSubjectEvent::IdentityUnlinked {

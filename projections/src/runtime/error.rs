@@ -6,7 +6,6 @@ use event_store::{CheckpointError, FeedError};
 use uuid::Uuid;
 
 use crate::fold::{Place, ProjectError};
-use crate::sink::SettleError;
 
 /// Why a sink did not take a batch or could not tell where it stands.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +43,7 @@ pub enum SinkError {
     Insert {
         from: i64,
         to: i64,
-        source: SettleError,
+        source: clickhouse::error::Error,
     },
     #[error("ClickHouse did not take positions {from} to {to} within {deadline:?}")]
     InsertDeadline {
@@ -52,6 +51,24 @@ pub enum SinkError {
         to: i64,
         deadline: Duration,
     },
+    #[error("could not look what ClickHouse has of positions {from} to {to}")]
+    LookUp {
+        from: i64,
+        to: i64,
+        source: clickhouse::error::Error,
+    },
+    #[error("could not correct ClickHouse's sums over positions {from} to {to}")]
+    EvenOut {
+        from: i64,
+        to: i64,
+        source: clickhouse::error::Error,
+    },
+    #[error(
+        "ClickHouse still works on an insert that nobody waits for; positions {from} to {to} have to"
+    )]
+    StillInserting { from: i64, to: i64 },
+    #[error("ClickHouse took positions {from} to {to} and does not have them")]
+    Unsettled { from: i64, to: i64 },
     #[error("could not index which events hold whose data")]
     Index(#[source] VaultError),
     #[error("the sink stands in incarnation {found} of the log, which is now {expected}")]
@@ -153,7 +170,11 @@ impl SinkError {
             Self::ReadRedis(_)
             | Self::ApplyRedis(_)
             | Self::Insert { .. }
-            | Self::InsertDeadline { .. } => Severity::Transient,
+            | Self::InsertDeadline { .. }
+            | Self::LookUp { .. }
+            | Self::EvenOut { .. }
+            | Self::StillInserting { .. }
+            | Self::Unsettled { .. } => Severity::Transient,
             Self::Index(error) if error.is_transient() => Severity::Transient,
             Self::Index(_) | Self::OtherIncarnation { .. } => Severity::Fatal,
             Self::Fenced => Severity::Fenced,

@@ -7,7 +7,7 @@ mod postgres;
 mod redis;
 mod subject_events;
 
-pub use self::clickhouse::{ClickHouseSink, FactProjector, SettleError};
+pub use self::clickhouse::{ClickHouseSink, FactProjector};
 pub use self::copy::CopyRows;
 pub use self::ledger::Ledger;
 pub use self::postgres::{PgProjector, PgSink};

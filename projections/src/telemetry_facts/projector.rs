@@ -37,6 +37,7 @@ impl FactProjector for TelemetryFacts {
             received_at: record.received_at,
         })
     }
+
     fn received_at(record: &TelemetryEvent) -> DateTime<Utc> {
         record.received_at
     }

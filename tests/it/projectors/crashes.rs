@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use domain::NotificationId;
-use event_store::LogName;
-use projections::runtime::Stopped;
+use event_store::{Log as _, LogName};
+use projections::runtime::{SinkError, Stopped};
 use projections::telemetry_facts::Interval;
-use projections::{CatchUpError, Projection, Waited};
+use projections::{CatchUpError, Projection, Sink as _, Waited};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::facts::{account, now};
+use super::facts::{account, clicked, now};
+use super::sinks::batch;
 use super::world::{World, rows};
+use crate::halt::until;
 
 #[tokio::test]
 async fn redis_counts_once_when_the_process_dies_before_the_mirror_moves() {
@@ -197,6 +199,45 @@ async fn what_clickhouse_has_of_an_interrupted_range_is_completed_whatever_it_is
         assert_eq!(rolled_up(&world).await, events, "{what}");
         assert_eq!(rows(&world, "es.intents").await, 0, "{what}");
     }
+}
+
+#[tokio::test]
+async fn a_range_waits_for_an_insert_that_nobody_waits_for_any_more() {
+    let world = World::new().await;
+    world.collect(clicked(), "click", now(), 50).await;
+    ends_before_the_intent_is_fulfilled(&world).await;
+    let incarnation = world.telemetry_log().await.incarnation();
+    let create = "create table slow (n UInt8) engine = MergeTree order by n";
+    world.clickhouse().query(create).execute().await.unwrap();
+    let token = format!("{incarnation}:telemetry_facts:1:0:1-2");
+    let slow = world
+        .clickhouse()
+        .query(
+            "insert into slow select sleepEachRow(1) from numbers(6) settings max_block_size = 1",
+        )
+        .with_setting("insert_deduplication_token", &token);
+    let slow = tokio::spawn(slow.execute());
+    until(async || {
+        let running =
+            "select count() from system.processes where Settings['insert_deduplication_token'] = ?";
+        let running = world.clickhouse().query(running).bind(&token);
+        running.fetch_one::<u64>().await.unwrap() == 1
+    })
+    .await;
+    let (log, worker) = (world.telemetry_log().await, world.workplace("settling"));
+    worker.beat().await;
+    let mut sink = worker.clickhouse().await;
+    let leases = sink.resume().await.unwrap().leases;
+    let waiting = sink.apply(batch(&log, &leases).await).await;
+    assert!(
+        matches!(waiting, Err(SinkError::StillInserting { from: 0, to: 50 })),
+        "{waiting:?}"
+    );
+    slow.await.unwrap().unwrap();
+    let leases = sink.resume().await.unwrap().leases;
+    let settled = sink.apply(batch(&log, &leases).await).await;
+    settled.unwrap();
+    assert_eq!(world.facts().await, (50, 50));
 }
 
 /// The sum of all that ClickHouse has rolled up.

@@ -51,7 +51,7 @@ impl Office {
         .await
     }
 
-    async fn enter(&self, path: &str, body: Value) -> Answered {
+    pub(crate) async fn enter(&self, path: &str, body: Value) -> Answered {
         self.ask(Method::POST, path, Some(body)).await
     }
 
@@ -99,7 +99,7 @@ impl Office {
     }
 
     /// Waits until what is read under the path is as it should be.
-    async fn shows(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn shows(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let read = self.read(path).await;

@@ -72,6 +72,35 @@ async fn who_was_linked_by_mistake_is_neither_handed_out_nor_erased_with_the_oth
     office.pages_show(vec![SOMEONE, BOB]).await;
 }
 
+/// What is said while the link is taken back is in the record that is the person's when it is noted.
+#[tokio::test]
+async fn what_somebody_says_just_then_is_never_said_of_the_other() {
+    let office = Office::open().await;
+    let _projecting = office.projecting();
+    for round in 0..6 {
+        let (anna, bob) = (format!("Anna{round}"), email(&format!("bob{round}")));
+        let record = office.record_of(&anna).await;
+        let link = format!("{record}/identities");
+        office.enter(&link, bob.clone()).await.is(200);
+        let id = office.identities(&record, 1).await.remove(0);
+        let unlink = format!("{link}/{id}/unlink");
+        let body = json!({ "person": bob, "purpose": "display" });
+        let (unlinked, said) = tokio::join!(
+            office.enter(&unlink, json!({})),
+            office.it.post("/v1/consents/withdraw", body)
+        );
+        unlinked.is(200);
+        said.is(200);
+    }
+    let misplaced = "select count(*) from es.events said join es.events unlinked using (aggregate_type, aggregate_id)
+                     where said.event_type = 'data_subject.consent_withdrawn'
+                       and unlinked.event_type = 'data_subject.identity_unlinked'
+                       and unlinked.position < said.position";
+    assert_eq!(office.it.count(misplaced).await, 0);
+    let all = "select count(*) from es.events where event_type = 'data_subject.consent_withdrawn'";
+    assert_eq!(office.it.count(all).await, 6);
+}
+
 #[tokio::test]
 async fn who_was_unlinked_belongs_to_one_record_whoever_comes_first() {
     let office = Office::open().await;

@@ -39,7 +39,7 @@ pub(crate) async fn link_identity(
 }
 
 /// Note that an id that was linked to the person is not theirs, so that what they ask for no longer covers it. It may have a record
-/// of its own from then on, or be linked to another; what was said meanwhile stays with this one.
+/// of its own from then on, or be linked to another; what was said meanwhile, and objected to, stays with this one.
 #[utoipa::path(
     post,
     path = "/v1/subjects/{subject_id}/identities/{identity_id}/unlink",
@@ -50,7 +50,7 @@ pub(crate) async fn link_identity(
         IdempotencyHeader,
         IfMatchHeader
     ),
-    responses((status = OK, description = "Unlinked, now or before.", body = CommandAnswer), ChangeProblems),
+    responses((status = OK, description = "Not linked, now or before.", body = CommandAnswer), ChangeProblems),
     security(("api_key" = []))
 )]
 pub(crate) async fn unlink_identity(

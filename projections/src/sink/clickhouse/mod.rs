@@ -10,13 +10,12 @@ use event_store::{Intent, Lease, Positioned, ProjectionStatus, Repair};
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use self::settle::SettleError;
 use crate::fold::Place;
 use crate::projection::Projection;
 use crate::runtime::{Batch, Sink, SinkError, Standing};
 use crate::sink::Ledger;
 
-/// For all that writes one range. Shorter than any lease, so that a worker whose lease was taken is not still inserting.
+/// For one insert as a whole. Shorter than any lease, so that a worker whose lease was taken is not still inserting.
 pub(crate) const INSERT_DEADLINE: Duration = Duration::from_secs(8);
 
 /// What makes one HTTP insert one block, known by its token, and on disk when it is answered.
@@ -85,7 +84,24 @@ impl<P: FactProjector> ClickHouseSink<P> {
         }
     }
 
+    /// Inserts rows of the range, known by the token.
     async fn insert(
+        &self,
+        rows: impl Iterator<Item = &P::Row>,
+        token: String,
+        &Intent { from, to, .. }: &Intent,
+    ) -> Result<(), SinkError> {
+        match tokio::time::timeout(INSERT_DEADLINE, self.send(rows, token)).await {
+            Ok(sent) => sent.map_err(|source| SinkError::Insert { from, to, source }),
+            Err(_) => Err(SinkError::InsertDeadline {
+                from,
+                to,
+                deadline: INSERT_DEADLINE,
+            }),
+        }
+    }
+
+    async fn send(
         &self,
         rows: impl Iterator<Item = &P::Row>,
         token: String,
@@ -135,30 +151,18 @@ impl<P: FactProjector> ClickHouseSink<P> {
                 false
             }
         };
-        let (from, to) = (intent.from, intent.to);
         fault::point("clickhouse.before_write");
-        let writing = async {
-            if fault::is_mutant(Mutant::NoSettling) {
-                let rows = range.rows.iter();
-                return Ok(self.insert(rows, Uuid::new_v4().to_string()).await?);
-            }
-            if is_standing {
-                return self.settle(&range).await;
-            }
-            Ok(self.insert(range.rows.iter(), self.token(intent)).await?)
-        };
-        match tokio::time::timeout(INSERT_DEADLINE, writing).await {
-            Ok(Ok(())) => {
-                fault::point("clickhouse.after_write");
-                Ok(())
-            }
-            Ok(Err(source)) => Err(SinkError::Insert { from, to, source }),
-            Err(_) => Err(SinkError::InsertDeadline {
-                from,
-                to,
-                deadline: INSERT_DEADLINE,
-            }),
+        if fault::is_mutant(Mutant::NoSettling) {
+            let token = Uuid::new_v4().to_string();
+            self.insert(range.rows.iter(), token, intent).await?;
+        } else if is_standing {
+            self.settle(&range, lease).await?;
+        } else {
+            let token = self.token(intent);
+            self.insert(range.rows.iter(), token, intent).await?;
         }
+        fault::point("clickhouse.after_write");
+        Ok(())
     }
 
     fn range<'a>(

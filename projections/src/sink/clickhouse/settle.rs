@@ -6,72 +6,83 @@
 //! thus such a moment, of its own. So what is there is looked at, and what is absent is inserted.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use ::clickhouse::error::Error as ClickHouseError;
 use ::clickhouse::query::Query;
+use ::clickhouse::{RowOwned, RowRead};
+use event_store::Lease;
 use uuid::Uuid;
 
-use super::{ClickHouseSink, FactProjector, Range, TOKEN, table};
+use super::{ClickHouseSink, FactProjector, INSERT_DEADLINE, Range, TOKEN, table};
+use crate::runtime::SinkError;
 
 /// Inserts and corrections of one range, before it is left for the next attempt.
 const STEPS_MAX: u32 = 4;
-
-/// Why a range could not be written to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum SettleError {
-    #[error("ClickHouse refused")]
-    ClickHouse(#[from] ClickHouseError),
-    #[error("ClickHouse is still at an insert that nobody waits for")]
-    StillInserting,
-    #[error("what was inserted did not come to stand in ClickHouse")]
-    Unsettled,
-}
+/// For one look. Nothing hangs on it that somebody else could do meanwhile.
+const LOOK_DEADLINE: Duration = Duration::from_secs(60);
 
 impl<P: FactProjector> ClickHouseSink<P> {
     /// Brings every row of the range into its table once and makes the sums those of the table. Goes by what is there at
-    /// each step, so that it may be cut off anywhere and begun again, here or by another worker.
-    pub(super) async fn settle(&self, range: &Range<'_, P::Row>) -> Result<(), SettleError> {
+    /// each step, so that it may be cut off anywhere and begun again, here or by another worker. Fenced before each step that
+    /// writes, where the lease is somebody else's by now.
+    pub(super) async fn settle(
+        &self,
+        range: &Range<'_, P::Row>,
+        lease: &Lease,
+    ) -> Result<(), SinkError> {
         let (from, to) = (range.intent.from, range.intent.to);
         for step in 0..STEPS_MAX {
             // Also where another token is taken below: rows that are absent while nothing runs are not on their way.
-            if self.is_inserting().await? {
-                return Err(SettleError::StillInserting);
+            if self.is_inserting(range).await? {
+                return Err(SinkError::StillInserting { from, to });
             }
             let absent = self.absent(range).await?;
             if !absent.is_empty() {
                 let token = match step {
                     0 => self.token(range.intent),
-                    again => format!("{}:{again}", self.token(range.intent)),
+                    // The same for whoever comes here, so that of two who do one is the repeat of the other.
+                    1 => format!("{}:again", self.token(range.intent)),
+                    // Both are known, and their rows are not there.
+                    _ => format!("{}:{}", self.token(range.intent), Uuid::now_v7()),
                 };
-                tracing::info!(
-                    from,
-                    to,
-                    step,
-                    rows = absent.len(),
-                    "inserting what is absent"
-                );
-                self.insert(absent.into_iter(), token).await?;
-            } else if self.is_even(range).await? {
-                return Ok(());
-            } else {
-                tracing::warn!(from, to, step, table = P::ROLLED_UP, "correcting sums");
-                self.even_out(range).await?;
+                let rows = absent.len();
+                tracing::info!(from, to, step, rows, "inserting what is absent");
+                self.check_held(lease).await?;
+                self.insert(absent.into_iter(), token, range.intent).await?;
+                continue;
             }
+            let (uneven, looked_at) = self.uneven(range).await?;
+            if uneven == 0 {
+                return Ok(());
+            }
+            tracing::warn!(
+                from,
+                to,
+                step,
+                uneven,
+                table = P::ROLLED_UP,
+                "correcting sums"
+            );
+            self.check_held(lease).await?;
+            self.even_out(range, looked_at).await?;
         }
-        Err(SettleError::Unsettled)
+        Err(SinkError::Unsettled { from, to })
+    }
+
+    async fn check_held(&self, lease: &Lease) -> Result<(), SinkError> {
+        let checkpoints = &self.ledger.checkpoints;
+        Ok(checkpoints.check_held(&self.ledger.pool, lease).await?)
     }
 
     /// Whether the server works on an insert of this version, such as one that its client gave up.
-    async fn is_inserting(&self) -> Result<bool, ClickHouseError> {
-        let running = self.client.query(RUNNING).param("tokens", self.tokens());
-        Ok(running.fetch_one::<u64>().await? > 0)
+    async fn is_inserting(&self, range: &Range<'_, P::Row>) -> Result<bool, SinkError> {
+        let running: Vec<u64> = self.look(RUNNING, range).await?;
+        Ok(running != [0])
     }
 
-    async fn absent<'a>(
-        &self,
-        range: &'a Range<'_, P::Row>,
-    ) -> Result<Vec<&'a P::Row>, ClickHouseError> {
-        let present = self.of_range(P::PRESENT, range).fetch_all::<u64>().await?;
+    async fn absent<'a>(&self, range: &'a Range<'_, P::Row>) -> Result<Vec<&'a P::Row>, SinkError> {
+        let present: Vec<u64> = self.look(P::PRESENT, range).await?;
         let present: HashSet<u64> = present.into_iter().collect();
         let rows = range.positions.iter().zip(&range.rows);
         Ok(rows
@@ -80,23 +91,51 @@ impl<P: FactProjector> ClickHouseSink<P> {
             .collect())
     }
 
-    async fn is_even(&self, range: &Range<'_, P::Row>) -> Result<bool, ClickHouseError> {
-        let count = format!("select count() from ({})", P::UNEVEN);
-        let uneven = self.of_range(&count, range).fetch_one::<u64>().await?;
-        Ok(uneven == 0)
-    }
-
-    /// Adds what is missing of the sums, and takes away what is too much, unless somebody inserts: of what is on its way
-    /// only one of the two tables may have its part. Never taken for a repeat.
-    async fn even_out(&self, range: &Range<'_, P::Row>) -> Result<(), ClickHouseError> {
-        let correct = format!(
-            "insert into {{rolled_up:Identifier}} select * from ({}) where ({RUNNING}) = 0",
+    /// How many sums are not those of the table, and when that was, by the server's clock (milliseconds since 1970).
+    async fn uneven(&self, range: &Range<'_, P::Row>) -> Result<(u64, i64), SinkError> {
+        let count = format!(
+            "select count(), toUnixTimestamp64Milli(now64(3)) from ({})",
             P::UNEVEN
         );
-        self.of_range(&correct, range)
+        let counted: Vec<(u64, i64)> = self.look(&count, range).await?;
+        // One row, as an aggregation without groups has.
+        Ok(counted.first().copied().unwrap_or_default())
+    }
+
+    /// Adds what is missing of the sums, and takes away what is too much. Not while somebody inserts: of what is on its way
+    /// only one of the two tables may have its part. Nor two seconds later than it was looked at, when a worker that froze in
+    /// between is taken for dead. Never taken for a repeat.
+    async fn even_out(&self, range: &Range<'_, P::Row>, looked_at: i64) -> Result<(), SinkError> {
+        let correct = format!(
+            "insert into {{rolled_up:Identifier}} select * from ({})
+             where ({RUNNING}) = 0 and toUnixTimestamp64Milli(now64(3)) < {{looked_at:Int64}} + 2000",
+            P::UNEVEN
+        );
+        let correcting = self
+            .of_range(&correct, range)
+            .param("looked_at", looked_at)
             .with_setting(TOKEN, format!("{}even:{}", self.tokens(), Uuid::now_v7()))
-            .execute()
+            .execute();
+        let (from, to) = (range.intent.from, range.intent.to);
+        tokio::time::timeout(INSERT_DEADLINE, correcting)
             .await
+            .unwrap_or(Err(ClickHouseError::TimedOut))
+            .map_err(|source| SinkError::EvenOut { from, to, source })
+    }
+
+    async fn look<T: RowOwned + RowRead>(
+        &self,
+        sql: &str,
+        range: &Range<'_, P::Row>,
+    ) -> Result<Vec<T>, SinkError> {
+        let (from, to) = (range.intent.from, range.intent.to);
+        let query = self
+            .of_range(sql, range)
+            .with_setting("max_execution_time", LOOK_DEADLINE.as_secs().to_string());
+        tokio::time::timeout(LOOK_DEADLINE, query.fetch_all())
+            .await
+            .unwrap_or(Err(ClickHouseError::TimedOut))
+            .map_err(|source| SinkError::LookUp { from, to, source })
     }
 
     fn of_range(&self, sql: &str, range: &Range<'_, P::Row>) -> Query {
