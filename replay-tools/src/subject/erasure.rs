@@ -158,6 +158,7 @@ impl Erasures {
 
     /// From here on there is no way back. `None` for who is held: that came in the meantime.
     async fn decide(&self, asked: ToErase) -> Result<Option<Case>, ErasureError> {
+        self.unlink_survivors(&asked).await?;
         let subjects = &self.commands.subjects;
         let call = asked_for(&asked, "erase");
         match subjects.erase(&call, asked.subject_id).await {
