@@ -56,8 +56,8 @@ pub trait FactProjector: Send + Sync + 'static {
 }
 
 /// Rows in ClickHouse. The range is written down in Postgres first, and sent under a token by which ClickHouse knows a
-/// repeat, so that an insert that comes late changes nothing. A range that may have been sent before is
-/// [settled](settle): the token alone would not do.
+/// repeat, so that an insert that comes late changes nothing. Of a range that may have been sent before, what is there is
+/// looked at, and what is absent is inserted: the token alone would not do.
 pub struct ClickHouseSink<P> {
     projector: P,
     client: Client,
