@@ -1,6 +1,6 @@
 //! An insert with a token that was acknowledged is one unit: sending it again changes nothing, however it is cut and
-//! whatever happened between. One that a crash cut short is not: ClickHouse notes a token before the rows are in place, so
-//! that a crash in between keeps them out for ever. The sink of the projections looks, therefore.
+//! whatever happened between. One that a crash cut short is not: ClickHouse notes a token in another step than it puts
+//! rows in place, so that a crash in between can keep them out for ever. The sink of the projections looks, therefore.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use engines::Engine;

@@ -1,8 +1,8 @@
 //! What becomes of a range that may be in ClickHouse wholly, in part or not at all, since whoever sent it was never told.
 //!
-//! Sending it again under its token would not do. ClickHouse 26.7 notes a token before the rows are in place, so that what
-//! a crash in between kept out would be kept out for ever; later versions note it afterwards, so that it would come twice;
-//! and no setting makes any of them sync what they noted (ClickHouse issue 111577). A materialized view has a token, and
+//! Sending it again under its token would not do. ClickHouse notes a token in a step of its own: before the rows are in
+//! place, so that what a crash in between kept out would be kept out for ever, or, in its latest sources, afterwards, so that
+//! it would come twice; and no setting syncs what was noted (ClickHouse issue 111577). A materialized view has a token, and
 //! thus such a moment, of its own. So what is there is looked at, and what is absent is inserted.
 
 use std::collections::HashSet;
