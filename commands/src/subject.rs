@@ -282,22 +282,28 @@ impl Subjects {
         }
     }
 
-    /// Under which id a person's record is kept, or would be, and what has to be so for that.
+    /// Under which id a person's record is kept, or would be, and what has to be so for that: a person has one record, their own
+    /// or that of whom they were linked to.
     async fn find_record(
         &self,
         account: AccountId,
         person: &Person,
     ) -> Result<(SubjectId, Claim), CommandError> {
         let subject = self.find(account, person).await?;
-        let (record, since) = match self.linkage(account, subject).await? {
-            Linkage::To { record, since } => (record, since),
-            none @ Linkage::None { .. } => return Ok((subject, record_of(subject, &none))),
+        let linkage = self.linkage(account, subject).await?;
+        if let Linkage::To { record, since } = linkage {
+            let unlinked = DataSubjectEvent::IDENTITY_UNLINKED;
+            let claim = Claim {
+                tags: Vec::new(),
+                excluded: vec![excluded(IDENTITY_TAG, subject, unlinked, since)],
+            };
+            return Ok((record, claim));
+        }
+        let claim = Claim {
+            tags: vec![Tag::new(RECORD_TAG, &subject.to_string())],
+            excluded: vec![linked_elsewhere(subject, &linkage)],
         };
-        let mut claim = record_of(record, &self.linkage(account, record).await?);
-        let unlinked = DataSubjectEvent::IDENTITY_UNLINKED;
-        let unlinked = excluded(IDENTITY_TAG, subject, unlinked, since);
-        claim.excluded.push(unlinked);
-        Ok((record, claim))
+        Ok((subject, claim))
     }
 
     async fn linkage(
@@ -380,14 +386,6 @@ impl Subjects {
 
 fn identity_tag(identity: SubjectId) -> Tag {
     Tag::new(IDENTITY_TAG, &identity.to_string())
-}
-
-/// A person has one record: their own, or that of whom they were linked to.
-fn record_of(subject: SubjectId, linkage: &Linkage) -> Claim {
-    Claim {
-        tags: vec![Tag::new(RECORD_TAG, &subject.to_string())],
-        excluded: vec![linked_elsewhere(subject, linkage)],
-    }
 }
 
 /// That the id is linked to a record, unless it was unlinked since.
