@@ -42,6 +42,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
                 "domain",
                 "event-store",
                 "key-providers",
+                "migrations",
                 "platform",
             ],
         ),

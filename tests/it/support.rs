@@ -11,6 +11,18 @@ use uuid::Uuid;
 pub(crate) const TENANT: Uuid = Uuid::from_u128(0x1111);
 pub(crate) const OTHER_TENANT: Uuid = Uuid::from_u128(0x2222);
 
+/// Sets aside what a backup of the key database would hold.
+pub(crate) const BACK_KEYS_UP: &str = "create schema backup;
+     create table backup.subject as table keys.subject;
+     create table backup.provider_key as table keys.provider_key;
+     create table backup.tree as table keys.tree";
+/// Puts it in the place of what is there.
+pub(crate) const PUT_KEYS_BACK: &str =
+    "truncate keys.subject, keys.provider_key, keys.successor, keys.tree;
+     insert into keys.provider_key table backup.provider_key;
+     insert into keys.subject table backup.subject;
+     insert into keys.tree table backup.tree";
+
 pub(crate) fn stream(id: &str) -> StreamId {
     StreamId {
         aggregate_type: "thing".to_owned(),

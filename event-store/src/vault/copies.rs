@@ -3,7 +3,8 @@
 //! Erasing somebody destroys the provider's key that wrapped theirs, and with it what a backup of the key database holds of
 //! everybody else under that key. So the others' keys, as they are wrapped from then on, are copied before it is destroyed: a
 //! backup and the copies since then hold the key of everybody who is not erased. Of who is erased later the copy is as useless
-//! as the backup. The platform's own keys, of which there are few, are copied when they are made.
+//! as the backup. The platform's own keys and the first ones of trees, of which there are few, are copied when they are made:
+//! whatever the age of the backup, nobody's key is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +12,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{KeyBucket, Vault, VaultError};
+use super::trees::TreeId;
+use super::{KeyBucket, PLATFORM, Vault, VaultError};
 use crate::PlacePath;
 use crate::place::{Place, PlaceError};
 use crate::pool::begin;
@@ -22,7 +25,7 @@ const FOLDER: &str = "rewrapped";
 /// What the place calls itself.
 const PLACE: &str = "place.txt";
 /// Keys in one file.
-const COPIED_MAX: i64 = 10_000;
+const COPIED_MAX: usize = 1_000;
 
 /// Where copies are kept: with the backups of the key database.
 #[derive(Clone, Debug)]
@@ -33,15 +36,20 @@ pub struct KeyCopies(Place);
 pub struct Taken {
     /// Keys that the database had not, or only under what was destroyed.
     pub keys: u64,
-    /// Keys that it has only under what was destroyed, and no copy has: of those who were erased since, as a rule.
+    /// Keys that it has only under what was destroyed, and no copy has: of those who had one of their own and were erased since,
+    /// as a rule.
     pub lost: i64,
 }
 
 /// A file's format. Stored; never rename.
 #[derive(Serialize, Deserialize)]
 struct Copied {
+    /// 1 before there were trees.
     version: u32,
     keys: Vec<CopiedKey>,
+    /// Whose keys are among these.
+    #[serde(default)]
+    trees: Vec<CopiedTree>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,6 +59,16 @@ struct CopiedKey {
     wrapped_by: String,
     /// Base64.
     wrapped: String,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct CopiedTree {
+    pub(super) tenant: Uuid,
+    pub(super) shard: i16,
+    pub(super) generation: i32,
+    pub(super) key: Uuid,
+    /// Base64; those of the first generation follow from its key.
+    pub(super) nodes: Option<String>,
 }
 
 impl KeyCopies {
@@ -71,9 +89,18 @@ impl KeyCopies {
     }
 
     /// Never in the place of another one: two processes may copy the same keys, a little apart.
-    async fn write(&self, why: &str, keys: Vec<CopiedKey>) -> Result<(), VaultError> {
+    async fn write(
+        &self,
+        why: &str,
+        keys: Vec<CopiedKey>,
+        trees: Vec<CopiedTree>,
+    ) -> Result<(), VaultError> {
         let path = PlacePath::from_iter([FOLDER, why, &format!("{}.json", Uuid::now_v7())]);
-        let copied = serde_json::to_vec(&Copied { version: 1, keys });
+        let copied = serde_json::to_vec(&Copied {
+            version: 2,
+            keys,
+            trees,
+        });
         let copied = copied.expect("ids and texts serialise");
         self.0.put(&path, copied).await.map_err(VaultError::Copies)
     }
@@ -100,10 +127,10 @@ impl KeyCopies {
         self.name().await
     }
 
-    async fn read(&self, path: &PlacePath) -> Result<Vec<CopiedKey>, VaultError> {
+    async fn read(&self, path: &PlacePath) -> Result<Copied, VaultError> {
         let bytes = self.0.read(path).await.map_err(VaultError::Copies)?;
         match serde_json::from_slice(&bytes) {
-            Ok(Copied { version: 1, keys }) => Ok(keys),
+            Ok(copied @ Copied { version: 1 | 2, .. }) => Ok(copied),
             _ => Err(VaultError::MalformedCopy(path.to_string())),
         }
     }
@@ -113,37 +140,43 @@ impl Vault {
     /// Copies every key that was wrapped by the old one of the provider's and now is by another.
     pub(super) async fn copy_rewrapped(&self, old: &str) -> Result<(), VaultError> {
         self.check_place().await?;
-        let mut after = Uuid::nil();
-        loop {
-            let rows = sqlx::query!(
-                r#"with recursive heir (id) as (
-                     select successor_id from keys.successor where provider_key_id = $1
-                     union
-                     select s.successor_id from keys.successor s join heir on s.provider_key_id = heir.id
-                   )
-                   select subject_id, tenant_id, provider_key_id as "provider_key_id!", wrapped_key as "wrapped_key!"
-                   from keys.subject
-                   where wrapped_key is not null and provider_key_id in (select id from heir) and subject_id > $2
-                   order by subject_id limit $3"#,
-                old,
-                after,
-                COPIED_MAX
-            )
-            .fetch_all(&self.keys)
-            .await
-            .map_err(VaultError::ReadKeys)?;
-            let Some(last) = rows.last() else {
-                return Ok(());
-            };
-            after = last.subject_id;
-            let keys = rows.into_iter().map(|row| CopiedKey {
+        // At one moment: a tree's key may give its place to another in the next.
+        let rows = sqlx::query!(
+            r#"with recursive heir (id) as (
+                 select successor_id from keys.successor where provider_key_id = $1
+                 union
+                 select s.successor_id from keys.successor s join heir on s.provider_key_id = heir.id
+               )
+               select s.subject_id, s.tenant_id, s.provider_key_id as "provider_key_id!", s.wrapped_key as "wrapped_key!",
+                      t.shard as "shard?", t.generation as "generation?", t.nodes
+               from keys.subject s left join keys.tree t on t.key_id = s.subject_id
+               where s.wrapped_key is not null and s.provider_key_id in (select id from heir)
+               order by s.subject_id"#,
+            old
+        )
+        .fetch_all(&self.keys)
+        .await
+        .map_err(VaultError::ReadKeys)?;
+        for rows in rows.chunks(COPIED_MAX) {
+            let keys = rows.iter().map(|row| CopiedKey {
                 subject: row.subject_id,
                 tenant: row.tenant_id,
-                wrapped_by: row.provider_key_id,
-                wrapped: STANDARD.encode(row.wrapped_key),
+                wrapped_by: row.provider_key_id.clone(),
+                wrapped: STANDARD.encode(&row.wrapped_key),
             });
-            self.copies.write(old, keys.collect()).await?;
+            let trees = rows.iter().filter_map(|row| {
+                Some(CopiedTree {
+                    tenant: row.tenant_id,
+                    shard: row.shard?,
+                    generation: row.generation?,
+                    key: row.subject_id,
+                    nodes: row.nodes.as_ref().map(|nodes| STANDARD.encode(nodes)),
+                })
+            });
+            let written = self.copies.write(old, keys.collect(), trees.collect());
+            written.await?;
         }
+        Ok(())
     }
 
     /// Refuses to copy to another place than the one that the key database knows; the first one is remembered.
@@ -170,8 +203,12 @@ impl Vault {
         same.then_some(()).ok_or(VaultError::OtherCopies)
     }
 
-    /// Copies a key that is not in any backup yet.
-    pub(super) async fn copy(&self, id: Uuid) -> Result<(), VaultError> {
+    /// Copies a key that is not in any backup yet, and the tree that it is of. Answers what wraps it in the copy.
+    pub(super) async fn copy(
+        &self,
+        id: Uuid,
+        tree: Option<CopiedTree>,
+    ) -> Result<String, VaultError> {
         self.check_place().await?;
         let row = sqlx::query!(
             r#"select tenant_id, provider_key_id as "provider_key_id!", wrapped_key as "wrapped_key!" from keys.subject
@@ -185,10 +222,35 @@ impl Vault {
         let key = CopiedKey {
             subject: id,
             tenant: row.tenant_id,
-            wrapped_by: row.provider_key_id,
+            wrapped_by: row.provider_key_id.clone(),
             wrapped: STANDARD.encode(row.wrapped_key),
         };
-        self.copies.write(&id.to_string(), vec![key]).await
+        let trees = tree.into_iter().collect();
+        self.copies.write(&id.to_string(), vec![key], trees).await?;
+        Ok(row.provider_key_id)
+    }
+
+    /// The same once more, where it was wrapped anew since it was copied.
+    pub(super) async fn copy_again(
+        &self,
+        id: Uuid,
+        tree: CopiedTree,
+        copied_under: &str,
+    ) -> Result<(), VaultError> {
+        let wrapped_by = sqlx::query_scalar!(
+            "select provider_key_id from keys.subject where subject_id = $1 and wrapped_key is not null",
+            id
+        )
+        .fetch_optional(&self.keys)
+        .await
+        .map_err(VaultError::ReadKeys)?
+        .flatten();
+        match wrapped_by {
+            Some(wrapped_by) if wrapped_by != copied_under => {
+                self.copy(id, Some(tree)).await.map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes over from the copies what a backup of the key database has only under keys that were destroyed since. For a database
@@ -201,16 +263,22 @@ impl Vault {
                 gone.push(id);
             }
         }
-        let mut taken = 0;
         let listed = self.copies.0.list(&FOLDER.into()).await;
-        for stored in listed.map_err(VaultError::Copies)? {
-            let mut usable = Vec::new();
-            for key in self.copies.read(&stored.path).await? {
-                if held.is(self, &key.wrapped_by).await? {
-                    usable.push(key);
-                }
+        let paths: Vec<PlacePath> = listed
+            .map_err(VaultError::Copies)?
+            .into_iter()
+            .map(|stored| stored.path)
+            .collect();
+        let mut latest = self.latest_trees(&gone).await?;
+        for path in &paths {
+            for tree in self.usable(path, &mut held).await?.trees {
+                latest.add(&tree);
             }
-            taken += self.take(usable, &gone, &stored.path).await?;
+        }
+        let mut taken = 0;
+        for path in &paths {
+            let copied = self.usable(path, &mut held).await?;
+            taken += self.take(copied, &latest, &gone, path).await?;
         }
         let lost = sqlx::query_scalar!(
             r#"select count(*) as "lost!" from keys.subject where wrapped_key is not null and provider_key_id = any($1)"#,
@@ -221,6 +289,44 @@ impl Vault {
             keys: taken,
             lost: lost.map_err(VaultError::ReadKeys)?,
         })
+    }
+
+    /// What a copy has that the provider can open.
+    async fn usable(&self, path: &PlacePath, held: &mut Held) -> Result<Copied, VaultError> {
+        let mut copied = self.copies.read(path).await?;
+        let mut usable = BTreeSet::new();
+        for key in &copied.keys {
+            if held.is(self, &key.wrapped_by).await? {
+                usable.insert(key.subject);
+            }
+        }
+        copied.keys.retain(|key| usable.contains(&key.subject));
+        copied.trees.retain(|tree| usable.contains(&tree.key));
+        Ok(copied)
+    }
+
+    /// The trees of the key database that the provider can open.
+    async fn latest_trees(&self, gone: &[String]) -> Result<Latest, VaultError> {
+        let rows = sqlx::query!(
+            "select t.tenant_id, t.shard, t.generation, t.key_id from keys.tree t
+             join keys.subject s on s.subject_id = t.key_id
+             where s.wrapped_key is not null and s.provider_key_id <> all($1)",
+            gone
+        )
+        .fetch_all(&self.keys)
+        .await
+        .map_err(VaultError::ReadKeys)?;
+        let mut latest = Latest::default();
+        for row in rows {
+            latest.add(&CopiedTree {
+                tenant: row.tenant_id,
+                shard: row.shard,
+                generation: row.generation,
+                key: row.key_id,
+                nodes: None,
+            });
+        }
+        Ok(latest)
     }
 
     async fn wrapping_keys(&self) -> Result<Vec<String>, VaultError> {
@@ -234,19 +340,40 @@ impl Vault {
 
     async fn take(
         &self,
-        keys: Vec<CopiedKey>,
+        copied: Copied,
+        latest: &Latest,
         gone: &[String],
         path: &PlacePath,
     ) -> Result<u64, VaultError> {
         let malformed = || VaultError::MalformedCopy(path.to_string());
+        let trees: BTreeMap<Uuid, &CopiedTree> =
+            copied.trees.iter().map(|tree| (tree.key, tree)).collect();
         let (mut subjects, mut tenants, mut buckets) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut wrapped_by, mut wrapped) = (Vec::new(), Vec::new());
-        for key in keys {
+        let (mut wrapped_by, mut wrapped, mut holds) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut individual, mut outdated) = (BTreeSet::new(), BTreeSet::new());
+        for key in &copied.keys {
+            let (bucket, held) = match trees.get(&key.subject) {
+                // Who was taken out of the tree since then is still in this one.
+                Some(tree) if !latest.is(tree) => {
+                    outdated.insert(key.wrapped_by.clone());
+                    continue;
+                }
+                Some(tree) => {
+                    let id = TreeId::named(tree.tenant, tree.shard).ok_or_else(malformed)?;
+                    (id.bucket(), "tree")
+                }
+                None if key.tenant == PLATFORM => (KeyBucket::of(key.subject), "platform"),
+                None => {
+                    individual.insert(key.tenant);
+                    (KeyBucket::of(key.subject), "subject")
+                }
+            };
             subjects.push(key.subject);
             tenants.push(key.tenant);
-            buckets.push(KeyBucket::of(key.subject).0.cast_signed());
+            buckets.push(bucket.0.cast_signed());
             wrapped.push(STANDARD.decode(&key.wrapped).map_err(|_| malformed())?);
-            wrapped_by.push(key.wrapped_by);
+            wrapped_by.push(key.wrapped_by.clone());
+            holds.push(held.to_owned());
         }
         let announced: Vec<String> = BTreeSet::from_iter(wrapped_by.clone())
             .into_iter()
@@ -260,24 +387,106 @@ impl Vault {
         .await
         .map_err(VaultError::StoreKey)?;
         let taken = sqlx::query!(
-            "insert into keys.subject as s (subject_id, tenant_id, bucket, provider_key_id, wrapped_key)
-             select * from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::bytea[])
+            "insert into keys.subject as s (subject_id, tenant_id, bucket, provider_key_id, wrapped_key, holds)
+             select * from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::bytea[], $6::text[])
              on conflict (subject_id) do update
              set provider_key_id = excluded.provider_key_id, wrapped_key = excluded.wrapped_key
-             where s.tenant_id = excluded.tenant_id and s.wrapped_key is not null and s.provider_key_id = any($6)",
+             where s.tenant_id = excluded.tenant_id and s.wrapped_key is not null and s.provider_key_id = any($7)",
             &subjects,
             &tenants,
             &buckets,
             &wrapped_by,
             &wrapped,
+            &holds,
             gone
         )
         .execute(&mut *tx)
         .await
         .map_err(VaultError::StoreKey)?;
+        let individual: Vec<Uuid> = individual.into_iter().collect();
+        sqlx::query!(
+            "insert into keys.individual (tenant_id) select unnest($1::uuid[]) on conflict do nothing",
+            &individual
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(VaultError::StoreKey)?;
+        for tree in copied.trees.iter().filter(|tree| latest.is(tree)) {
+            let nodes = tree.nodes.as_ref().map(|nodes| STANDARD.decode(nodes));
+            let nodes = nodes.transpose().map_err(|_| malformed())?;
+            let wrapped_by = take_tree(&mut tx, tree, nodes).await?;
+            outdated.extend(wrapped_by.filter(|id| !gone.contains(id)));
+        }
+        retire(&mut tx, outdated).await?;
         tx.commit().await.map_err(VaultError::StoreKey)?;
         Ok(taken.rows_affected())
     }
+}
+
+/// Of each tree the last generation that the provider can open, in the key database or a copy.
+#[derive(Default)]
+struct Latest(BTreeMap<(Uuid, i16), (i32, Uuid)>);
+
+impl Latest {
+    fn add(&mut self, tree: &CopiedTree) {
+        let latest = self.0.entry((tree.tenant, tree.shard));
+        let latest = latest.or_insert((tree.generation, tree.key));
+        *latest = (*latest).max((tree.generation, tree.key));
+    }
+
+    fn is(&self, tree: &CopiedTree) -> bool {
+        self.0.get(&(tree.tenant, tree.shard)) == Some(&(tree.generation, tree.key))
+    }
+}
+
+/// In the place of an earlier generation, whose key is erased. Answers what wrapped that.
+async fn take_tree(
+    tx: &mut PgConnection,
+    tree: &CopiedTree,
+    nodes: Option<Vec<u8>>,
+) -> Result<Option<String>, VaultError> {
+    let erased = sqlx::query_scalar!(
+        r#"update keys.subject s set wrapped_key = null, erased_at = clock_timestamp()
+           from keys.tree t
+           where t.tenant_id = $1 and t.shard = $2 and t.key_id <> $3
+             and s.subject_id = t.key_id and s.wrapped_key is not null
+           returning s.provider_key_id as "provider_key_id!""#,
+        tree.tenant,
+        tree.shard,
+        tree.key
+    )
+    .fetch_optional(&mut *tx)
+    .await
+    .map_err(VaultError::StoreKey)?;
+    sqlx::query!(
+        "insert into keys.tree (tenant_id, shard, generation, key_id, nodes) values ($1, $2, $3, $4, $5)
+         on conflict (tenant_id, shard) do update
+         set generation = excluded.generation, key_id = excluded.key_id, nodes = excluded.nodes",
+        tree.tenant,
+        tree.shard,
+        tree.generation,
+        tree.key,
+        nodes
+    )
+    .execute(tx)
+    .await
+    .map_err(VaultError::StoreKey)?;
+    Ok(erased)
+}
+
+/// What wraps a generation that others came after may still be there, if whoever had it destroyed was cut short: it goes with
+/// the next that are.
+async fn retire(tx: &mut PgConnection, wrapping: BTreeSet<String>) -> Result<(), VaultError> {
+    let wrapping: Vec<String> = wrapping.into_iter().collect();
+    sqlx::query!(
+        "insert into keys.provider_key as k (id, retired_at) select id, clock_timestamp() from unnest($1::text[]) id
+         on conflict (id) do update set retired_at = coalesce(k.retired_at, excluded.retired_at)",
+        &wrapping
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(VaultError::StoreKey)
 }
 
 /// Which of the provider's keys it still has, as far as that was asked.

@@ -6,15 +6,12 @@
 //! bytes, and the JSON pointer of the envelope in the payload; so a sealed value can't be moved to another event or field.
 //! Erased: `{"$pii": {"subject": UUID}}`.
 
-use aes_gcm::Aes256Gcm;
-use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::provider::{nonce, random_nonce};
-use super::{SubjectKey, VaultError};
+use super::{SubjectKey, VaultError, cipher};
 
 const TAG: &str = "$pii";
 const SUBJECT: &str = "subject";
@@ -98,7 +95,7 @@ pub(super) fn seal(
     event: Uuid,
     pointer: &str,
 ) -> Result<(), VaultError> {
-    seal_with_nonce(envelope, key, event, pointer, random_nonce())
+    seal_with_nonce(envelope, key, event, pointer, rand::random())
 }
 
 fn seal_with_nonce(
@@ -111,15 +108,12 @@ fn seal_with_nonce(
     let value = envelope.remove(VALUE).ok_or(VaultError::Malformed)?;
     let plain =
         zeroize::Zeroizing::new(serde_json::to_vec(&value).map_err(|_| VaultError::Malformed)?);
-    let payload = Payload {
-        msg: &plain,
-        aad: &associated_data(event, pointer),
-    };
-    let mut bytes = nonce_bytes.to_vec();
-    let sealed = Aes256Gcm::new(key.expose().into())
-        .encrypt(&nonce(&bytes), payload)
-        .map_err(|_| VaultError::Malformed)?;
-    bytes.extend(sealed);
+    let bytes = cipher::seal_with_nonce(
+        key.expose(),
+        &associated_data(event, pointer),
+        &plain,
+        nonce_bytes,
+    );
     envelope.insert(
         SEALED.to_owned(),
         format!("{FORMAT}{}", URL_SAFE_NO_PAD.encode(bytes)).into(),
@@ -147,14 +141,8 @@ pub(super) fn open(
         .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
         .filter(|bytes| bytes.len() > 12)
         .ok_or(VaultError::Malformed)?;
-    let payload = Payload {
-        msg: &bytes[12..],
-        aad: &associated_data(event, pointer),
-    };
-    let plain = Aes256Gcm::new(key.expose().into())
-        .decrypt(&nonce(&bytes), payload)
-        .map(zeroize::Zeroizing::new)
-        .map_err(|_| VaultError::Altered { event })?;
+    let plain = cipher::open(key.expose(), &associated_data(event, pointer), &bytes)
+        .ok_or(VaultError::Altered { event })?;
     let value = serde_json::from_slice(&plain).map_err(|_| VaultError::Altered { event })?;
     envelope.insert(VALUE.to_owned(), value);
     Ok(())

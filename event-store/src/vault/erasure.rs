@@ -4,11 +4,13 @@
 //! the provider's key that wrapped it is destroyed, after every other subject's key was wrapped anew under another one. Each
 //! step can be cut short and done again:
 //!
-//! 1. The provider puts new keys in the place of those that wrap the subjects'.
-//! 2. One transaction removes the wrapped keys and retires what wrapped them; no new key comes under those from then on.
-//! 3. The keys of everybody else are wrapped anew, batch by batch.
-//! 4. They are copied to where key backups are, since older backups hold them under the retired keys.
-//! 5. The provider destroys the retired keys, and what it says of that is kept.
+//! 1. The provider puts new keys in the place of those that wrap keys of the subjects' own.
+//! 2. One transaction notes who is erased, removes keys of their own and retires what wrapped them; no new key comes under those
+//!    from then on. Every process takes the subjects out of the trees that it holds.
+//! 3. They are taken out of the trees that are stored: each gets a new key, and what wrapped its old one is retired.
+//! 4. The keys of everybody else are wrapped anew, batch by batch.
+//! 5. They are copied to where key backups are, since older backups hold them under the retired keys.
+//! 6. The provider destroys the retired keys, and what it says of that is kept.
 
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::trees::{self, CachedTrees};
 use super::{CALLS_AT_ONCE, Cached, KeyBucket, PLATFORM, ProviderError, Vault, VaultError};
 use crate::pool::begin;
 
@@ -38,9 +41,9 @@ const WATCHED_AGAIN: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 pub struct Erasure {
     pub subject: Uuid,
     pub erased_at: DateTime<Utc>,
-    /// The provider's key that wrapped it; `None` for a subject that never had a key.
+    /// The provider's key that wrapped it, or the tree's that it derived from; `None` while it is not taken out of that.
     pub provider_key_id: Option<String>,
-    /// What the provider says of that key's destruction; `None` while it is not destroyed.
+    /// What the provider says of that key's destruction; `None` while it is not destroyed, or one that it descends from.
     pub receipt: Option<String>,
     /// From then on nobody can undo it.
     pub final_at: Option<DateTime<Utc>>,
@@ -57,6 +60,7 @@ impl Vault {
         tx.commit().await.map_err(VaultError::EraseKeys)?;
         for subject in subjects {
             self.cached.insert((tenant, *subject), None);
+            trees::evict(&self.trees, tenant, *subject);
         }
         if let Err(error) = self.finish_erasures().await {
             // Perhaps of somebody else's key; whose is not destroyed yet has no receipt.
@@ -81,12 +85,24 @@ impl Vault {
     ) -> Result<Vec<Erasure>, VaultError> {
         sqlx::query_as!(
             Erasure,
-            r#"select s.subject_id as subject, s.erased_at as "erased_at!", s.provider_key_id, k.receipt as "receipt?",
-                      k.final_at as "final_at?"
-               from keys.subject s
-               left join keys.provider_key k on k.id = s.provider_key_id
-               where s.tenant_id = $1 and s.subject_id = any($2) and s.erased_at is not null
-               order by s.subject_id"#,
+            r#"with recursive erased as (
+                 select subject_id, erased_at, provider_key_id from keys.subject
+                 where tenant_id = $1 and subject_id = any($2) and erased_at is not null
+               ), line (last, id) as (
+                 select distinct provider_key_id, provider_key_id from erased where provider_key_id is not null
+                 union
+                 select l.last, s.provider_key_id from line l join keys.successor s on s.successor_id = l.id
+               ), ended as (
+                 select l.last, max(k.final_at) as final_at
+                 from line l join keys.provider_key k on k.id = l.id
+                 group by l.last having bool_and(k.destroyed_at is not null)
+               )
+               select e.subject_id as "subject!", e.erased_at as "erased_at!", e.provider_key_id, k.receipt as "receipt?",
+                      d.final_at as "final_at?"
+               from erased e
+               left join ended d on d.last = e.provider_key_id
+               left join keys.provider_key k on k.id = d.last
+               order by e.subject_id"#,
             tenant,
             subjects
         )
@@ -131,15 +147,17 @@ impl Vault {
         Ok(old.len())
     }
 
-    /// Wraps anew what retired keys still wrap, and has the provider destroy these. Any number of processes may, at once.
+    /// Takes whoever is erased out of their trees, wraps anew what retired keys still wrap, and has the provider destroy these. Any
+    /// number of processes may, at once.
     pub async fn finish_erasures(&self) -> Result<(), VaultError> {
+        let punctured = self.puncture_trees().await;
         let retired = sqlx::query_scalar!(
             "select id from keys.provider_key where retired_at is not null and destroyed_at is null order by id"
         )
         .fetch_all(&self.keys)
         .await
         .map_err(VaultError::ReadKeys)?;
-        let mut finished = Ok(());
+        let mut finished = punctured;
         for old in retired {
             // One that can't be finished does not keep the others from it.
             finished = finished.and(self.finish(&old).await);
@@ -198,7 +216,7 @@ impl Vault {
 
     /// Forgets the keys of subjects that any process erased since then, as it does by itself every second.
     pub async fn evict_erased(&self, since: DateTime<Utc>) -> Result<(), VaultError> {
-        let evicted = evict(&self.keys, &self.cached, since).await;
+        let evicted = evict(&self.keys, &self.cached, &self.trees, since).await;
         evicted.map(drop).map_err(VaultError::ReadKeys)
     }
 
@@ -293,15 +311,16 @@ async fn remove(tx: &mut PgConnection, tenant: Uuid, subjects: &[Uuid]) -> Resul
     .await
     .map_err(VaultError::EraseKeys)?;
     let removed = sqlx::query!(
-        "insert into keys.subject as s (subject_id, tenant_id, bucket, erased_at)
-         select n.subject_id, $1, n.bucket, clock_timestamp() from unnest($2::uuid[], $3::smallint[]) n(subject_id, bucket)
+        "insert into keys.subject as s (subject_id, tenant_id, bucket, erased_at, holds)
+         select n.subject_id, $1, n.bucket, clock_timestamp(), $4 from unnest($2::uuid[], $3::smallint[]) n(subject_id, bucket)
          order by n.subject_id
          on conflict (subject_id) do update set wrapped_key = null, erased_at = coalesce(s.erased_at, excluded.erased_at)
            where s.tenant_id = excluded.tenant_id
          returning s.subject_id, s.provider_key_id",
         tenant,
         subjects,
-        &buckets
+        &buckets,
+        if tenant == PLATFORM { "platform" } else { "subject" }
     )
     .fetch_all(&mut *tx)
     .await
@@ -346,20 +365,23 @@ async fn hold(tx: &mut PgConnection, provider_key_id: &str) -> Result<bool, Vaul
 async fn evict(
     keys: &PgPool,
     cached: &Cached,
+    trees: &CachedTrees,
     since: DateTime<Utc>,
 ) -> Result<DateTime<Utc>, sqlx::Error> {
     let looked_at = now(keys).await?;
     let erased = sqlx::query!(
-        "select subject_id, tenant_id from keys.subject where erased_at > $1",
+        "select subject_id, tenant_id from keys.subject where erased_at > $1 and holds <> 'tree'",
         since - WATCHED_AGAIN
     )
     .fetch_all(keys)
     .await?;
     for row in erased {
         cached.insert((row.tenant_id, row.subject_id), None);
+        trees::evict(trees, row.tenant_id, row.subject_id);
     }
-    // What was replaced is wiped when it is dropped, which the cache puts off until it tidies up.
+    // What was replaced is wiped when it is dropped, which the caches put off until they tidy up.
     cached.run_pending_tasks();
+    trees.run_pending_tasks();
     Ok(looked_at)
 }
 
@@ -373,14 +395,14 @@ pub(super) async fn now(keys: &PgPool) -> Result<DateTime<Utc>, sqlx::Error> {
 pub(super) struct Watch(JoinHandle<()>);
 
 impl Watch {
-    pub(super) fn start(keys: PgPool, cached: Cached) -> Self {
+    pub(super) fn start(keys: PgPool, cached: Cached, trees: CachedTrees) -> Self {
         Self(tokio::spawn(async move {
             let mut since = None;
             loop {
                 // Of what was erased before the first look, nothing is cached.
                 let look = async {
                     match since {
-                        Some(since) => evict(&keys, &cached, since).await,
+                        Some(since) => evict(&keys, &cached, &trees, since).await,
                         None => now(&keys).await,
                     }
                 };
@@ -394,6 +416,7 @@ impl Watch {
                             "could not look for erased subjects: all keys are forgotten"
                         );
                         cached.invalidate_all();
+                        trees.invalidate_all();
                         since = None;
                     }
                 }

@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use aes_gcm::Aes256Gcm;
-use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
@@ -17,10 +15,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::provider::{
-    Destroyed, KEY_BUCKETS, KeyProvider, NONCE_BYTES, ProviderError, nonce, random_nonce,
-};
-use super::{KeyBucket, Root, SubjectKey};
+use super::provider::{Destroyed, KEY_BUCKETS, KeyProvider, ProviderError};
+use super::{KeyBucket, Root, SubjectKey, cipher};
 
 /// What a new state of the file is called before it takes its place.
 const BESIDE: &str = ".keys-";
@@ -162,18 +158,12 @@ impl LocalKeyFile {
         subject: Uuid,
         key: &SubjectKey,
     ) -> Result<Vec<u8>, ProviderError> {
-        let mut wrapped = random_nonce().to_vec();
-        let payload = Payload {
-            msg: key.expose(),
-            aad: subject.as_bytes(),
-        };
-        let sealed = self
-            .look()?
-            .cipher(key_id)?
-            .encrypt(&nonce(&wrapped), payload)
-            .map_err(|_| ProviderError::Refused)?;
-        wrapped.extend(sealed);
-        Ok(wrapped)
+        let read = self.look()?;
+        Ok(cipher::seal(
+            read.key(key_id)?,
+            subject.as_bytes(),
+            key.expose(),
+        ))
     }
 
     fn unwrap_now(
@@ -182,19 +172,11 @@ impl LocalKeyFile {
         subject: Uuid,
         wrapped: &[u8],
     ) -> Result<SubjectKey, ProviderError> {
-        let (prefix, sealed) = wrapped
-            .split_at_checked(NONCE_BYTES)
-            .ok_or(ProviderError::Refused)?;
-        let payload = Payload {
-            msg: sealed,
-            aad: subject.as_bytes(),
-        };
-        let opened = self
-            .look()?
-            .cipher(key_id)?
-            .decrypt(&nonce(prefix), payload)
-            .map_err(|_| ProviderError::Refused)?;
-        SubjectKey::from_slice(&Zeroizing::new(opened)).ok_or(ProviderError::Refused)
+        let read = self.look()?;
+        let opened = cipher::open(read.key(key_id)?, subject.as_bytes(), wrapped);
+        opened
+            .and_then(|key| SubjectKey::from_slice(&key))
+            .ok_or(ProviderError::Refused)
     }
 
     fn renew_now(&self, key_id: &str) -> Result<String, ProviderError> {
@@ -260,12 +242,11 @@ impl Read {
         }
     }
 
-    fn cipher(&self, key_id: &str) -> Result<Aes256Gcm, ProviderError> {
-        let key = self
-            .keys
+    fn key(&self, key_id: &str) -> Result<&[u8; 32], ProviderError> {
+        self.keys
             .get(key_id)
-            .ok_or_else(|| ProviderError::UnknownKey(key_id.to_owned()))?;
-        Ok(Aes256Gcm::new((&**key).into()))
+            .map(|key| &**key)
+            .ok_or_else(|| ProviderError::UnknownKey(key_id.to_owned()))
     }
 }
 

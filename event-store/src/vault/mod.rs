@@ -1,21 +1,22 @@
 //! The vault: personal data is sealed before it is stored and opened when it is read, under a key per data subject.
 
+mod cipher;
 mod copies;
 mod envelope;
 mod erasure;
 mod key_file;
-mod new_keys;
 mod provider;
 mod remote;
 mod root;
 mod subject_events;
+mod tree;
+mod trees;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::try_join_all;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -26,13 +27,12 @@ pub use self::copies::{KeyCopies, Taken};
 use self::erasure::Watch;
 pub use self::erasure::{Erasure, FORGOTTEN_WITHIN};
 pub use self::key_file::LocalKeyFile;
-use self::new_keys::{NewKey, StoreKeys};
 pub use self::provider::{Destroyed, KeyProvider, ProviderError};
 pub use self::remote::{Gone, KeyService, RemoteKeys};
 pub use self::root::Root;
 pub use self::subject_events::{Claim, SubjectEvents};
+use self::trees::{CachedTrees, Turns};
 use crate::bucket::Bucket;
-use crate::lane::Lane;
 use crate::place::PlaceError;
 
 /// Whose the platform's own keys are. No account has this id.
@@ -71,7 +71,7 @@ impl fmt::Debug for SubjectKey {
     }
 }
 
-/// Subjects whose keys are wrapped, and one day rewrapped, together.
+/// Keys that are wrapped, and one day rewrapped, together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyBucket(pub u16);
 
@@ -95,7 +95,7 @@ pub enum VaultError {
     #[error("subject {0} belongs to another tenant")]
     ForeignSubject(Uuid),
     #[error(
-        "subject {0} has no key, though its data is stored: the key database is older than the log"
+        "no key {0} is stored, though data under it is: the key database is older than the log"
     )]
     KeyMissing(Uuid),
     #[error("the key database was made with other keys than this process was given")]
@@ -108,16 +108,14 @@ pub enum VaultError {
     ReadKeys(#[source] sqlx::Error),
     #[error("could not store a subject key")]
     StoreKey(#[source] sqlx::Error),
+    #[error("the tree of key {0} does not open: it was altered")]
+    AlteredTree(Uuid),
     #[error("the index of subjects' events has not reached position {position}")]
     IndexBehind { position: i64 },
     #[error("could not erase subject keys")]
     EraseKeys(#[source] sqlx::Error),
     #[error("the keys that wrap subject {0}'s are being renewed")]
     Renewing(Uuid),
-    #[error("could not store new subject keys")]
-    StoreKeys(#[source] Arc<sqlx::Error>),
-    #[error("too many new subjects wait for their keys already")]
-    Overloaded,
     #[error("could not reach the copies of keys that were wrapped anew")]
     Copies(#[source] PlaceError),
     #[error(
@@ -137,12 +135,10 @@ impl VaultError {
             self,
             Self::ReadKeys(_)
                 | Self::StoreKey(_)
-                | Self::StoreKeys(_)
                 | Self::EraseKeys(_)
                 | Self::Copies(_)
                 | Self::IndexBehind { .. }
                 | Self::Renewing(_)
-                | Self::Overloaded
         ) || matches!(self, Self::Provider(error) if error.is_transient())
     }
 }
@@ -153,8 +149,9 @@ pub struct Vault {
     keys: PgPool,
     provider: Arc<dyn KeyProvider>,
     copies: KeyCopies,
-    new_keys: Lane<StoreKeys>,
     cached: Cached,
+    trees: CachedTrees,
+    turns: Arc<Turns>,
     _watch: Arc<Watch>,
 }
 
@@ -164,21 +161,22 @@ type Cached = moka::sync::Cache<(Uuid, Uuid), Option<Arc<SubjectKey>>>;
 type Keys = HashMap<Uuid, Option<Arc<SubjectKey>>>;
 
 impl Vault {
-    /// `keys` is a pool on the key database, as role `proofline_vault`, of two connections at least: one is kept for new keys, as
-    /// long as there are some. Within a runtime: new keys have a task of their own, and so has looking for subjects that others
-    /// erased.
+    /// `keys` is a pool on the key database, as role `proofline_vault`. Within a runtime: looking for subjects that others erased
+    /// is a task of its own.
     pub fn new(keys: PgPool, provider: Arc<dyn KeyProvider>, copies: KeyCopies) -> Self {
         let cached = moka::sync::Cache::builder()
             .max_capacity(CACHED_KEYS_MAX)
             .time_to_live(CACHED_KEY_AGE)
             .build();
+        let trees = trees::cache();
         Self {
-            new_keys: new_keys::start(keys.clone()),
-            _watch: Arc::new(Watch::start(keys.clone(), cached.clone())),
+            _watch: Arc::new(Watch::start(keys.clone(), cached.clone(), trees.clone())),
             keys,
             provider,
             copies,
             cached,
+            trees,
+            turns: Arc::default(),
         }
     }
 
@@ -203,7 +201,7 @@ impl Vault {
         }
     }
 
-    /// Seals every envelope of the payload under its subject's key, which is made where the subject is new.
+    /// Seals every envelope of the payload under its subject's key.
     pub async fn seal(
         &self,
         tenant: Uuid,
@@ -214,15 +212,7 @@ impl Vault {
         if subjects.is_empty() {
             return Ok(());
         }
-        // What the cache does not have is new, as a rule: a look that finds nothing is not worth its time.
-        let keys = try_join_all(subjects.into_iter().map(async |subject| {
-            let key = match self.cached.get(&(tenant, subject)) {
-                Some(key) => key,
-                None => self.create(tenant, subject).await?,
-            };
-            Ok::<_, VaultError>((subject, key))
-        }));
-        let keys: Keys = keys.await?.into_iter().collect();
+        let keys = self.keys_to_seal(tenant, subjects).await?;
         envelope::rewrite(payload, &mut |pointer, subject, envelope| {
             let key = keys[&subject]
                 .as_deref()
@@ -242,7 +232,7 @@ impl Vault {
         if subjects.is_empty() {
             return Ok(());
         }
-        let keys = self.find(tenant, &subjects).await?;
+        let keys = self.keys_to_open(tenant, subjects).await?;
         envelope::rewrite(payload, &mut |pointer, subject, envelope| {
             let key = keys.get(&subject).ok_or(VaultError::KeyMissing(subject))?;
             envelope::open(envelope, key.as_deref(), event, pointer)
@@ -260,16 +250,16 @@ impl Vault {
     pub(crate) async fn new_platform_key(&self, id: Uuid) -> Result<Arc<SubjectKey>, VaultError> {
         let key = match self.platform_key(id).await {
             Err(VaultError::KeyMissing(_)) => {
-                let key = self.create(PLATFORM, id).await?;
-                key.ok_or(VaultError::Erased(id))
+                self.create(PLATFORM, id).await?;
+                self.platform_key(id).await
             }
             found => found,
         }?;
-        self.copy(id).await?;
+        self.copy(id, None).await?;
         Ok(key)
     }
 
-    /// The keys of those subjects that are known.
+    /// The keys of those of the subjects that have one of their own.
     async fn find(&self, tenant: Uuid, subjects: &[Uuid]) -> Result<Keys, VaultError> {
         let mut keys = Keys::new();
         let mut missing = Vec::new();
@@ -325,38 +315,25 @@ impl Vault {
         unwrapped.buffered(CALLS_AT_ONCE).try_collect().await
     }
 
-    /// Makes and stores a key. Where the subject has one already, that is the one.
-    async fn create(
-        &self,
-        tenant: Uuid,
-        subject: Uuid,
-    ) -> Result<Option<Arc<SubjectKey>>, VaultError> {
-        let bucket = KeyBucket::of(subject);
+    /// Makes and stores a key, unless one was made already.
+    async fn create(&self, tenant: Uuid, id: Uuid) -> Result<(), VaultError> {
+        let bucket = KeyBucket::of(id);
         let key = SubjectKey::random();
         let mut provider_key_id = self.provider.current(bucket).await?;
         for _ in 0..WRAPS_MAX {
-            match self.provider.wrap(&provider_key_id, subject, &key).await {
+            match self.provider.wrap(&provider_key_id, id, &key).await {
                 // Renewed elsewhere, and destroyed already.
                 Err(ProviderError::UnknownKey(_)) => {}
                 wrapped => {
                     let new = NewKey {
-                        subject,
+                        id,
                         tenant,
                         bucket,
+                        provider_key_id: &provider_key_id,
                         wrapped: wrapped?,
-                        provider_key_id: provider_key_id.clone(),
                     };
-                    let submitted = self.new_keys.submit(new).await;
-                    let stored = submitted
-                        .map_err(|_| VaultError::Overloaded)?
-                        .map_err(VaultError::StoreKeys)?;
-                    if stored {
-                        let key = Some(Arc::new(key));
-                        self.cached.insert((tenant, subject), key.clone());
-                        return Ok(key);
-                    }
-                    if let Some(there) = self.find(tenant, &[subject]).await?.remove(&subject) {
-                        return Ok(there);
+                    if self.store(new).await.map_err(VaultError::StoreKey)? {
+                        return Ok(());
                     }
                 }
             }
@@ -365,8 +342,48 @@ impl Vault {
                 renewed => renewed?,
             };
         }
-        Err(VaultError::Renewing(subject))
+        Err(VaultError::Renewing(id))
     }
+
+    /// Answers whether there is a key then. There is none where what wraps it was renewed meanwhile.
+    async fn store(&self, new: NewKey<'_>) -> Result<bool, sqlx::Error> {
+        sqlx::query!(
+            "insert into keys.provider_key (id) values ($1) on conflict do nothing",
+            new.provider_key_id
+        )
+        .execute(&self.keys)
+        .await?;
+        // The share lock keeps what wraps from being retired between the look and the commit: nothing is left under a key that
+        // is destroyed.
+        sqlx::query!(
+            "with k as materialized (select id from keys.provider_key where id = $4 and retired_at is null for share)
+             insert into keys.subject (subject_id, tenant_id, bucket, provider_key_id, wrapped_key, holds)
+             select $1, $2, $3, k.id, $5, $6 from k on conflict do nothing",
+            new.id,
+            new.tenant,
+            new.bucket.0.cast_signed(),
+            new.provider_key_id,
+            new.wrapped,
+            if new.tenant == PLATFORM { "platform" } else { "tree" }
+        )
+        .execute(&self.keys)
+        .await?;
+        sqlx::query_scalar!(
+            r#"select exists (select from keys.subject where subject_id = $1) as "there!""#,
+            new.id
+        )
+        .fetch_one(&self.keys)
+        .await
+    }
+}
+
+/// A key that was just made, wrapped.
+struct NewKey<'a> {
+    id: Uuid,
+    tenant: Uuid,
+    bucket: KeyBucket,
+    provider_key_id: &'a str,
+    wrapped: Vec<u8>,
 }
 
 /// Whether an envelope stands anywhere in it, or something that looks like one and is malformed.

@@ -4,21 +4,19 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use aes_gcm::Nonce;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{KeyBucket, SubjectKey};
 
-pub(super) const NONCE_BYTES: usize = 12;
 /// How many keys wrap everybody's at a time. Which bucket shares which rests on it; never change.
 pub(super) const KEY_BUCKETS: u16 = 64;
 
-/// Wraps and unwraps the data keys of subjects under bucket keys that never leave it. Each call names the subject as
-/// associated data, so a wrapped key opens for its own subject only.
+/// Wraps and unwraps the keys of trees, and those that subjects or the platform have of their own, under bucket keys that never leave
+/// it. Each call names the id of what it wraps (`subject`) as associated data, so a wrapped key opens for that only.
 pub trait KeyProvider: Send + Sync {
-    /// The name of the key that new subjects of this bucket are wrapped under.
+    /// The name of the key that new keys of this bucket are wrapped under.
     fn current(&self, bucket: KeyBucket) -> BoxFuture<'_, Result<String, ProviderError>>;
 
     /// Wraps under the key of that name.
@@ -92,13 +90,4 @@ impl ProviderError {
             Self::Unreachable(_) | Self::Denied(_) | Self::Agree(_)
         )
     }
-}
-
-pub(super) fn random_nonce() -> [u8; NONCE_BYTES] {
-    rand::random()
-}
-
-/// The nonce at the front of a sealed value. The caller has checked or made its length.
-pub(super) fn nonce(prefix: &[u8]) -> Nonce<aes_gcm::aead::consts::U12> {
-    Nonce::try_from(&prefix[..NONCE_BYTES]).expect("twelve bytes")
 }

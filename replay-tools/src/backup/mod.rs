@@ -108,6 +108,8 @@ pub enum BackupError {
     Facts(#[from] RebuildError),
     #[error(transparent)]
     Place(#[from] PlaceError),
+    #[error(transparent)]
+    Migrate(#[from] migrations::MigrationError),
     #[error("could not write down what is in a backup")]
     Serialise(#[source] serde_json::Error),
     #[error("there is a backup {0} already")]

@@ -114,6 +114,8 @@ impl Places {
     ) -> Result<(Uuid, Taken), BackupError> {
         let dump = manifest::path(&found_keys.id, &found_keys.dump.name);
         programs::restore(keys, &self.keys, &dump).await?;
+        // What is copied of keys is taken as this build stores it.
+        migrations::keys(keys.as_str()).await?;
         let dump = manifest::path(&found.id, &found.dump.name);
         programs::restore(events, &self.backups, &dump).await?;
         let pool = connect(keys.as_str(), Role::Vault, CONNECTIONS)?;

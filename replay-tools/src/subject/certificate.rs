@@ -44,8 +44,8 @@ pub enum Kind {
 pub struct DestroyedKey {
     pub subject: Uuid,
     pub erased_at: DateTime<Utc>,
-    /// The provider's key that wrapped it, and what the provider said when it destroyed that; neither for somebody who
-    /// never had a key.
+    /// The provider's key that wrapped it, or the tree's that it derived from, and what the provider said when it destroyed that.
+    /// Neither in certificates from before there were trees, for somebody who never had a key.
     pub wrapped_by: Option<String>,
     pub receipt: Option<String>,
     pub final_at: Option<DateTime<Utc>>,

@@ -410,16 +410,11 @@ fn buyers_activity(
 
 /// From when on nobody can undo it.
 fn final_at(keys: &[event_store::vault::Erasure]) -> Result<DateTime<Utc>, ErasureError> {
-    let finals = keys
-        .iter()
-        .map(|key| match (&key.provider_key_id, key.final_at) {
-            (_, Some(at)) => Ok(at),
-            // There was nothing to destroy.
-            (None, None) => Ok(key.erased_at),
-            (Some(_), None) => Err(ErasureError::NotDestroyed {
-                subject: key.subject,
-            }),
-        });
+    let finals = keys.iter().map(|key| {
+        key.final_at.ok_or(ErasureError::NotDestroyed {
+            subject: key.subject,
+        })
+    });
     let finals = finals.collect::<Result<Vec<_>, _>>()?;
     finals.into_iter().max().ok_or(ErasureError::NotErased)
 }

@@ -137,7 +137,7 @@ impl Verification {
         }
         for erasure in &erased {
             let Some(key_id) = &erasure.provider_key_id else {
-                continue; // there never was a key
+                bail!("{} was not taken out of the key tree yet", erasure.subject);
             };
             if erasure.receipt.is_none() {
                 bail!("the provider was not told to destroy {key_id}");

@@ -109,16 +109,17 @@ async fn an_erased_buyer_is_nobody_and_other_shops_are_elsewhere() {
     world.order(account, site, Some(anna()), 3).await;
     world.order(other, other_site, Some(anna()), 3).await;
     world.catch_up().await;
-    let mut keys = <sqlx::PgConnection as sqlx::Connection>::connect(&world.keys_url)
-        .await
-        .unwrap();
-    sqlx::query(
-        "update keys.subject set wrapped_key = null, erased_at = now() where tenant_id = $1",
+    let buyer: uuid::Uuid = sqlx::query_scalar(
+        "select (payload -> 'buyer' -> '$pii' ->> 'subject')::uuid from es.events
+         where tenant_id = $1 and event_type = 'activity.recorded'",
     )
     .bind(account.as_uuid())
-    .execute(&mut keys)
+    .fetch_one(&mut world.owner().await)
     .await
     .unwrap();
+    let vault = world.store.streams().vault();
+    let erased = vault.erase(*account.as_uuid(), &[buyer]).await;
+    assert!(erased.unwrap()[0].receipt.is_some());
     // Another process, which never had the key in its memory.
     let process = world.another_process().await;
     let shown = process.reads().feed(&embed_key(site), now()).await;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ANNA, BOB, DEADLINE, Office, SOMEONE, replay};
 use crate::served::{Served, connections, tuning};
+use crate::support::{BACK_KEYS_UP, PUT_KEYS_BACK};
 
 #[tokio::test]
 async fn keys_that_are_put_back_from_before_an_erasure_bring_nobody_back() {
@@ -24,22 +25,19 @@ async fn keys_that_are_put_back_from_before_an_erasure_bring_nobody_back() {
     office.pages_show(vec![ANNA, BOB]).await;
     let world = &office.it.world;
     let mut keys = sqlx::PgConnection::connect(&world.keys_url).await.unwrap();
-    let backup = "create table backup as select * from keys.subject;
-                  create table provider_backup as select * from keys.provider_key";
-    keys.execute(backup).await.unwrap();
+    keys.execute(BACK_KEYS_UP).await.unwrap();
     let key_file = std::fs::read(world.key_file()).unwrap();
     office.erase(&record).await;
 
     // Somebody who means well, or not, puts everything back as it was.
-    let restore = "truncate keys.subject, keys.provider_key; insert into keys.provider_key select * from provider_backup;
-                   insert into keys.subject select * from backup";
     let put_back = async |keys: &mut sqlx::PgConnection| {
-        keys.execute(restore).await.unwrap();
+        keys.execute(PUT_KEYS_BACK).await.unwrap();
         std::fs::write(world.key_file(), &key_file).unwrap();
     };
     put_back(&mut keys).await;
     let connections = connections(world);
-    let erased = "select erased_at is not null and wrapped_key is null from keys.subject where subject_id = $1";
+    let erased =
+        "select exists (select from keys.subject where subject_id = $1 and erased_at is not null)";
     let is_erased = async |keys: &mut sqlx::PgConnection| -> bool {
         sqlx::query_scalar(erased)
             .bind(id)
