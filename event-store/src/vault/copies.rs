@@ -275,11 +275,14 @@ impl Vault {
                 latest.add(&tree);
             }
         }
-        let mut taken = 0;
+        let (mut taken, mut outdated) = (0, Vec::new());
         for path in &paths {
             let copied = self.usable(path, &mut held).await?;
-            taken += self.take(copied, &latest, &gone, path).await?;
+            let (keys, replaced) = self.take(copied, &latest, &gone, path).await?;
+            taken += keys;
+            outdated.extend(replaced);
         }
+        self.retire(outdated).await?;
         let lost = sqlx::query_scalar!(
             r#"select count(*) as "lost!" from keys.subject where wrapped_key is not null and provider_key_id = any($1)"#,
             &gone
@@ -344,18 +347,21 @@ impl Vault {
         latest: &Latest,
         gone: &[String],
         path: &PlacePath,
-    ) -> Result<u64, VaultError> {
+    ) -> Result<(u64, Vec<Outdated>), VaultError> {
         let malformed = || VaultError::MalformedCopy(path.to_string());
         let trees: BTreeMap<Uuid, &CopiedTree> =
             copied.trees.iter().map(|tree| (tree.key, tree)).collect();
         let (mut subjects, mut tenants, mut buckets) = (Vec::new(), Vec::new(), Vec::new());
         let (mut wrapped_by, mut wrapped, mut holds) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut individual, mut outdated) = (BTreeSet::new(), BTreeSet::new());
+        let (mut individual, mut outdated) = (BTreeSet::new(), Vec::new());
         for key in &copied.keys {
             let (bucket, held) = match trees.get(&key.subject) {
                 // Who was taken out of the tree since then is still in this one.
                 Some(tree) if !latest.is(tree) => {
-                    outdated.insert(key.wrapped_by.clone());
+                    outdated.extend(latest.key_of(tree).map(|key_id| Outdated {
+                        key_id,
+                        wrapped_by: key.wrapped_by.clone(),
+                    }));
                     continue;
                 }
                 Some(tree) => {
@@ -414,16 +420,73 @@ impl Vault {
         for tree in copied.trees.iter().filter(|tree| latest.is(tree)) {
             let nodes = tree.nodes.as_ref().map(|nodes| STANDARD.decode(nodes));
             let nodes = nodes.transpose().map_err(|_| malformed())?;
-            let wrapped_by = take_tree(&mut tx, tree, nodes).await?;
-            outdated.extend(wrapped_by.filter(|id| !gone.contains(id)));
+            let erased = take_tree(&mut tx, tree, nodes).await?;
+            let held = erased.filter(|wrapped_by| !gone.contains(wrapped_by));
+            outdated.extend(held.map(|wrapped_by| Outdated {
+                key_id: tree.key,
+                wrapped_by,
+            }));
         }
-        retire(&mut tx, outdated).await?;
+        // A key may be copied as it was wrapped before, or after what the key database has.
+        let other = sqlx::query!(
+            r#"select n.id as "id!", n.wrapped_by as "wrapped_by!" from unnest($1::uuid[], $2::text[]) n(id, wrapped_by)
+               join keys.subject s on s.subject_id = n.id
+               where s.wrapped_key is not null and s.provider_key_id <> n.wrapped_by"#,
+            &subjects,
+            &wrapped_by
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(VaultError::StoreKey)?;
+        outdated.extend(other.into_iter().map(|row| Outdated {
+            key_id: row.id,
+            wrapped_by: row.wrapped_by,
+        }));
         tx.commit().await.map_err(VaultError::StoreKey)?;
-        Ok(taken.rows_affected())
+        Ok((taken.rows_affected(), outdated))
+    }
+
+    /// What wraps a key as it was before may still be there, if whoever had it destroyed was cut short: it goes with the next that
+    /// are, and until then nobody counts as erased for good whose key it leads to.
+    async fn retire(&self, outdated: Vec<Outdated>) -> Result<(), VaultError> {
+        let (keys, wrapped_by): (Vec<Uuid>, Vec<String>) = outdated
+            .into_iter()
+            .map(|outdated| (outdated.key_id, outdated.wrapped_by))
+            .unzip();
+        let mut tx = begin(&self.keys).await.map_err(VaultError::StoreKey)?;
+        sqlx::query!(
+            "insert into keys.provider_key as k (id, retired_at) select distinct id, clock_timestamp() from unnest($1::text[]) id
+             on conflict (id) do update set retired_at = coalesce(k.retired_at, excluded.retired_at)",
+            &wrapped_by
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(VaultError::StoreKey)?;
+        sqlx::query!(
+            "insert into keys.successor (provider_key_id, successor_id)
+             select distinct n.wrapped_by, s.provider_key_id from unnest($1::uuid[], $2::text[]) n(id, wrapped_by)
+             join keys.subject s on s.subject_id = n.id
+             where s.provider_key_id <> n.wrapped_by
+             on conflict do nothing",
+            &keys,
+            &wrapped_by
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(VaultError::StoreKey)?;
+        tx.commit().await.map_err(VaultError::StoreKey)
     }
 }
 
-/// Of each tree the last generation that the provider can open, in the key database or a copy.
+/// What wraps a key, or a tree's earlier one, in a copy or in the backup, while the key database has it under another.
+struct Outdated {
+    /// The key that counts.
+    key_id: Uuid,
+    wrapped_by: String,
+}
+
+/// Of each tree the last generation that the provider can open, in the key database or a copy. Of two with one number, that of the
+/// key database, which is added first.
 #[derive(Default)]
 struct Latest(BTreeMap<(Uuid, i16), (i32, Uuid)>);
 
@@ -431,7 +494,14 @@ impl Latest {
     fn add(&mut self, tree: &CopiedTree) {
         let latest = self.0.entry((tree.tenant, tree.shard));
         let latest = latest.or_insert((tree.generation, tree.key));
-        *latest = (*latest).max((tree.generation, tree.key));
+        if tree.generation > latest.0 {
+            *latest = (tree.generation, tree.key);
+        }
+    }
+
+    fn key_of(&self, tree: &CopiedTree) -> Option<Uuid> {
+        let latest = self.0.get(&(tree.tenant, tree.shard));
+        latest.map(|(_, key)| *key)
     }
 
     fn is(&self, tree: &CopiedTree) -> bool {
@@ -448,40 +518,53 @@ async fn take_tree(
     let erased = sqlx::query_scalar!(
         r#"update keys.subject s set wrapped_key = null, erased_at = clock_timestamp()
            from keys.tree t
-           where t.tenant_id = $1 and t.shard = $2 and t.key_id <> $3
+           where t.tenant_id = $1 and t.shard = $2 and t.generation < $3
              and s.subject_id = t.key_id and s.wrapped_key is not null
            returning s.provider_key_id as "provider_key_id!""#,
         tree.tenant,
         tree.shard,
-        tree.key
+        tree.generation
     )
     .fetch_optional(&mut *tx)
     .await
     .map_err(VaultError::StoreKey)?;
-    sqlx::query!(
-        "insert into keys.tree (tenant_id, shard, generation, key_id, nodes) values ($1, $2, $3, $4, $5)
+    let replaced = sqlx::query!(
+        "insert into keys.tree as t (tenant_id, shard, generation, key_id, nodes) values ($1, $2, $3, $4, $5)
          on conflict (tenant_id, shard) do update
-         set generation = excluded.generation, key_id = excluded.key_id, nodes = excluded.nodes",
+         set generation = excluded.generation, key_id = excluded.key_id, nodes = excluded.nodes
+         where t.generation < excluded.generation",
         tree.tenant,
         tree.shard,
         tree.generation,
         tree.key,
         nodes
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await
     .map_err(VaultError::StoreKey)?;
+    if replaced.rows_affected() > 0 {
+        puncture_anew(tx, tree).await?;
+    }
     Ok(erased)
 }
 
-/// What wraps a generation that others came after may still be there, if whoever had it destroyed was cut short: it goes with
-/// the next that are.
-async fn retire(tx: &mut PgConnection, wrapping: BTreeSet<String>) -> Result<(), VaultError> {
-    let wrapping: Vec<String> = wrapping.into_iter().collect();
+/// Whoever the key database knows to be erased may have been taken out of another generation than this.
+async fn puncture_anew(tx: &mut PgConnection, tree: &CopiedTree) -> Result<(), VaultError> {
+    let erased = sqlx::query_scalar!(
+        "select subject_id from keys.subject where tenant_id = $1 and holds = 'subject' and erased_at is not null",
+        tree.tenant
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(VaultError::ReadKeys)?;
+    let id = TreeId::named(tree.tenant, tree.shard);
+    let erased: Vec<Uuid> = erased
+        .into_iter()
+        .filter(|subject| id == Some(TreeId::of(tree.tenant, *subject)))
+        .collect();
     sqlx::query!(
-        "insert into keys.provider_key as k (id, retired_at) select id, clock_timestamp() from unnest($1::text[]) id
-         on conflict (id) do update set retired_at = coalesce(k.retired_at, excluded.retired_at)",
-        &wrapping
+        "update keys.subject set provider_key_id = null where subject_id = any($1)",
+        &erased
     )
     .execute(tx)
     .await

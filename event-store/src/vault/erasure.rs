@@ -134,7 +134,11 @@ impl Vault {
         .await
         .map_err(VaultError::ReadKeys)?;
         for key_id in &old {
-            self.provider.renew(key_id).await?;
+            match self.provider.renew(key_id).await {
+                // Gone since the key database was backed up: what it wraps, if anything, opens no more.
+                Err(ProviderError::UnknownKey(_)) => continue,
+                renewed => drop(renewed?),
+            }
             sqlx::query!(
                 "update keys.provider_key set retired_at = clock_timestamp() where id = $1 and retired_at is null",
                 key_id
@@ -167,8 +171,11 @@ impl Vault {
 
     async fn finish(&self, old: &str) -> Result<(), VaultError> {
         let mut new = match self.provider.renew(old).await {
-            // It was destroyed, and nobody came to write that down.
-            Err(ProviderError::UnknownKey(_)) => return self.destroy(old).await,
+            // It was destroyed and nobody came to write that down, or wraps nothing any more that says whose place to take.
+            Err(ProviderError::UnknownKey(_)) => {
+                self.copy_rewrapped(old).await?;
+                return self.destroy(old).await;
+            }
             renewed => renewed?,
         };
         loop {

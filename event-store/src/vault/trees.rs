@@ -163,7 +163,11 @@ impl Vault {
     ) -> Result<Keys, VaultError> {
         let mut trees = Vec::with_capacity(subjects.len());
         for subject in &subjects {
-            trees.push(self.tree(TreeId::of(tenant, *subject), false).await?);
+            let has_own = self.cached.contains_key(&(tenant, *subject));
+            trees.push(match has_own {
+                true => None,
+                false => self.tree(TreeId::of(tenant, *subject), false).await?,
+            });
         }
         self.keys_of(tenant, subjects, trees).await
     }

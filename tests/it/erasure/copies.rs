@@ -120,10 +120,14 @@ async fn no_earlier_generation_of_a_tree_outlives_a_restore() {
         assert!(!of_gone.is_empty() && of_gone.is_subset(&wrapping_before));
         keys.execute(PUT_KEYS_BACK).await.unwrap();
 
-        let restored = world.vault();
+        let restored = another(&world, provider.clone());
         restored.take_copies().await.unwrap();
-        restored.erase(TENANT, gone).await.unwrap();
+        let begun = restored.erase(TENANT, gone).await.unwrap();
+        assert!(begun.iter().all(|erasure| erasure.receipt.is_none()));
+        provider.destroys.store(true, Ordering::SeqCst);
         restored.finish_erasures().await.unwrap();
+        let erasures = restored.erasures(TENANT, gone).await.unwrap();
+        assert!(erasures.iter().all(|erasure| erasure.receipt.is_some()));
         let file = key_file(&world);
         for key_id in &of_gone {
             assert!(

@@ -122,13 +122,15 @@ async fn who_had_a_key_of_their_own_before_there_were_trees_keeps_it() {
         .execute(&mut keys)
         .await
         .unwrap();
-    let trees = "create table trees as table keys.tree; create table holds as select subject_id, holds from keys.subject";
+    let trees = "delete from keys.subject where holds = 'tree' and tenant_id = '00000000-0000-0000-0000-000000002222';
+                 delete from keys.tree where tenant_id = '00000000-0000-0000-0000-000000002222';
+                 create table trees as table keys.tree;
+                 create table holds as select subject_id, holds from keys.subject";
     keys.execute(trees).await.unwrap();
     keys.execute(BEFORE_TREES).await.unwrap();
     migrations::keys(&world.keys_url).await.unwrap();
     let trees = "insert into keys.tree table trees;
-                 update keys.subject s set holds = h.holds from holds h where h.subject_id = s.subject_id;
-                 delete from keys.tree where tenant_id = '00000000-0000-0000-0000-000000002222'";
+                 update keys.subject s set holds = h.holds from holds h where h.subject_id = s.subject_id";
     keys.execute(trees).await.unwrap();
     let vault = world.vault();
     for person in people(60) {

@@ -292,6 +292,13 @@ async fn an_old_key_database_and_the_copies_since_open_everybody_who_was_not_era
         payloads.insert(person, sealed(&vault, person).await);
     }
     all_open_but(&held, &payloads, &gone).await;
+
+    // And once more, before there was another backup.
+    owner.execute(PUT_KEYS_BACK).await.unwrap();
+    owner.execute(renewed).await.unwrap();
+    let taken = held.vault().take_copies().await.unwrap();
+    assert_eq!(taken.lost, 0);
+    all_open_but(&held, &payloads, &gone).await;
 }
 
 /// What a backup of the key database would hold.
