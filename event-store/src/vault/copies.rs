@@ -455,7 +455,7 @@ impl Vault {
             .unzip();
         let mut tx = begin(&self.keys).await.map_err(VaultError::StoreKey)?;
         sqlx::query!(
-            "insert into keys.provider_key as k (id, retired_at) select distinct id, clock_timestamp() from unnest($1::text[]) id
+            "insert into keys.provider_key as k (id, retired_at) select id, clock_timestamp() from (select distinct unnest($1::text[])) n(id)
              on conflict (id) do update set retired_at = coalesce(k.retired_at, excluded.retired_at)",
             &wrapped_by
         )
