@@ -1,7 +1,7 @@
 //! Rows as an earlier build stored them. They may be added to and never changed: a build that can't read them, or would
 //! write them otherwise, has broken the stored format.
 //!
-//! `PROOFLINE_WRITE_GOLDEN=1` writes the files anew, for a new kind of row; the diff must show additions only.
+//! `PROOFLINE_WRITE_GOLDEN=1` writes the events anew, for a new kind of row; the diff must show additions only.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -181,6 +181,8 @@ fn masked(text: &str, before: &str, mask: impl Fn(&str) -> String) -> String {
 #[tokio::test]
 async fn this_build_writes_rows_as_the_golden_ones() {
     let world = world().await;
+    // Who has a key of their own keeps it, so what is written anew opens by the golden keys, too.
+    put_golden_keys(&world).await;
     let store = world.store().await;
     for append in appends() {
         store.append(append).await.unwrap();
@@ -209,10 +211,7 @@ async fn this_build_reads_the_golden_rows() {
     let heads = "insert into es.streams select aggregate_type, aggregate_id, tenant_id, max(sequence), min(position), \
                  max(position), 0 from es.events group by 1, 2, 3";
     sqlx::query(heads).execute(&mut owner).await.unwrap();
-    let mut keys = PgConnection::connect(&world.keys_url).await.unwrap();
-    for row in SUBJECTS.lines() {
-        insert(&mut keys, "insert into keys.subject select * from jsonb_populate_record(null::keys.subject, $1::jsonb || '{ \"holds\": \"subject\" }')", row).await;
-    }
+    put_golden_keys(&world).await;
     let streams = world.store().await.streams().clone();
     let integration = streams
         .load::<Integration>(TENANT, &INTEGRATION.to_string())
@@ -246,6 +245,24 @@ async fn this_build_reads_the_golden_rows() {
     let reread: ActivityEvent =
         serde_json::from_value(json!({ "activity.recorded": payload })).unwrap();
     assert_eq!(reread, recorded(), "the buyer opens");
+}
+
+/// As they were before there were trees, of which keys derive today.
+async fn put_golden_keys(world: &World) {
+    let mut keys = PgConnection::connect(&world.keys_url).await.unwrap();
+    for row in SUBJECTS.lines() {
+        insert(
+            &mut keys,
+            r#"insert into keys.subject
+               select * from jsonb_populate_record(null::keys.subject, $1::jsonb || '{ "holds": "subject" }')"#,
+            row,
+        )
+        .await;
+    }
+    sqlx::query("insert into keys.individual select distinct tenant_id from keys.subject")
+        .execute(&mut keys)
+        .await
+        .unwrap();
 }
 
 async fn insert(connection: &mut PgConnection, statement: &str, row: &str) {

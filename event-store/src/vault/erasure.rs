@@ -282,14 +282,7 @@ impl Vault {
         .execute(&mut *tx)
         .await
         .map_err(VaultError::EraseKeys)?;
-        sqlx::query!(
-            "insert into keys.successor (provider_key_id, successor_id) values ($1, $2) on conflict do nothing",
-            old,
-            new
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(VaultError::EraseKeys)?;
+        succeed(&mut tx, old, new).await?;
         tx.commit().await.map_err(VaultError::EraseKeys)?;
         Ok(Rewrapped::Some)
     }
@@ -340,9 +333,39 @@ async fn remove(tx: &mut PgConnection, tenant: Uuid, subjects: &[Uuid]) -> Resul
         .into_iter()
         .filter_map(|row| row.provider_key_id)
         .collect();
+    retire(tx, &wrapped_by).await
+}
+
+/// Tells the key database of one of the provider's keys.
+pub(super) async fn announce(tx: &mut PgConnection, id: &str) -> Result<(), VaultError> {
+    sqlx::query!(
+        "insert into keys.provider_key (id) values ($1) on conflict do nothing",
+        id
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(VaultError::StoreKey)
+}
+
+/// No new key comes under these any more.
+pub(super) async fn retire(tx: &mut PgConnection, ids: &[String]) -> Result<(), VaultError> {
     sqlx::query!(
         "update keys.provider_key set retired_at = clock_timestamp() where id = any($1) and retired_at is null",
-        &wrapped_by
+        ids
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(VaultError::EraseKeys)
+}
+
+/// Notes which of the provider's keys took over something that another one wrapped.
+pub(super) async fn succeed(tx: &mut PgConnection, old: &str, new: &str) -> Result<(), VaultError> {
+    sqlx::query!(
+        "insert into keys.successor (provider_key_id, successor_id) values ($1, $2) on conflict do nothing",
+        old,
+        new
     )
     .execute(tx)
     .await
@@ -352,13 +375,7 @@ async fn remove(tx: &mut PgConnection, tenant: Uuid, subjects: &[Uuid]) -> Resul
 
 /// Keeps a wrapping key from being retired until the transaction ends. Answers whether it can still be used.
 async fn hold(tx: &mut PgConnection, provider_key_id: &str) -> Result<bool, VaultError> {
-    sqlx::query!(
-        "insert into keys.provider_key (id) values ($1) on conflict do nothing",
-        provider_key_id
-    )
-    .execute(&mut *tx)
-    .await
-    .map_err(VaultError::StoreKey)?;
+    announce(tx, provider_key_id).await?;
     let held = sqlx::query_scalar!(
         "select id from keys.provider_key where id = $1 and retired_at is null for share",
         provider_key_id

@@ -9,6 +9,7 @@ mod provider;
 mod remote;
 mod root;
 mod subject_events;
+mod taking;
 mod tree;
 mod trees;
 
@@ -23,7 +24,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-pub use self::copies::{KeyCopies, Taken};
+pub use self::copies::KeyCopies;
 use self::erasure::Watch;
 pub use self::erasure::{Erasure, FORGOTTEN_WITHIN};
 pub use self::key_file::LocalKeyFile;
@@ -31,6 +32,7 @@ pub use self::provider::{Destroyed, KeyProvider, ProviderError};
 pub use self::remote::{Gone, KeyService, RemoteKeys};
 pub use self::root::Root;
 pub use self::subject_events::{Claim, SubjectEvents};
+pub use self::taking::Taken;
 use self::trees::{CachedTrees, Turns};
 use crate::bucket::Bucket;
 use crate::place::PlaceError;
@@ -212,7 +214,7 @@ impl Vault {
         if subjects.is_empty() {
             return Ok(());
         }
-        let keys = self.keys_to_seal(tenant, subjects).await?;
+        let keys = self.keys_of(tenant, subjects, true).await?;
         envelope::rewrite(payload, &mut |pointer, subject, envelope| {
             let key = keys[&subject]
                 .as_deref()
@@ -232,7 +234,7 @@ impl Vault {
         if subjects.is_empty() {
             return Ok(());
         }
-        let keys = self.keys_to_open(tenant, subjects).await?;
+        let keys = self.keys_of(tenant, subjects, false).await?;
         envelope::rewrite(payload, &mut |pointer, subject, envelope| {
             let key = keys.get(&subject).ok_or(VaultError::KeyMissing(subject))?;
             envelope::open(envelope, key.as_deref(), event, pointer)

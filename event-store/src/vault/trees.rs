@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::copies::CopiedTree;
+use super::erasure::{announce, retire, succeed};
 use super::tree::{self, Leaf, Tree};
 use super::{
     CACHED_KEY_AGE, KeyBucket, Keys, ProviderError, SubjectKey, Vault, VaultError, cipher,
@@ -142,57 +143,30 @@ pub(super) fn evict(cached: &CachedTrees, tenant: Uuid, subject: Uuid) {
 }
 
 impl Vault {
-    /// The keys of subjects, from their trees, which are made where they are missing, or of their own where they have one.
-    pub(super) async fn keys_to_seal(
+    /// The keys of those of the subjects that are known: of their own where they have one, else from their trees, which `make` makes
+    /// where they are missing.
+    pub(super) async fn keys_of(
         &self,
         tenant: Uuid,
         subjects: Vec<Uuid>,
+        make: bool,
     ) -> Result<Keys, VaultError> {
-        let mut trees = Vec::with_capacity(subjects.len());
-        for subject in &subjects {
-            trees.push(self.tree(TreeId::of(tenant, *subject), true).await?);
-        }
-        self.keys_of(tenant, subjects, trees).await
-    }
-
-    /// The keys of those of the subjects that are known.
-    pub(super) async fn keys_to_open(
-        &self,
-        tenant: Uuid,
-        subjects: Vec<Uuid>,
-    ) -> Result<Keys, VaultError> {
-        let mut trees = Vec::with_capacity(subjects.len());
-        for subject in &subjects {
-            let has_own = self.cached.contains_key(&(tenant, *subject));
-            trees.push(match has_own {
+        let (mut from_trees, mut own) = (Vec::new(), Vec::new());
+        for subject in subjects {
+            let has_own = self.cached.contains_key(&(tenant, subject));
+            let tree = match has_own {
                 true => None,
-                false => self.tree(TreeId::of(tenant, *subject), false).await?,
-            });
-        }
-        self.keys_of(tenant, subjects, trees).await
-    }
-
-    async fn keys_of(
-        &self,
-        tenant: Uuid,
-        subjects: Vec<Uuid>,
-        trees: Vec<Option<Arc<StoredTree>>>,
-    ) -> Result<Keys, VaultError> {
-        let may_be_individual = |tree: &Option<Arc<StoredTree>>| match tree {
-            Some(tree) => tree.individual,
-            None => true,
-        };
-        let sought = subjects.iter().zip(&trees);
-        let sought: Vec<Uuid> = sought
-            .filter(|(_, tree)| may_be_individual(tree))
-            .map(|(subject, _)| *subject)
-            .collect();
-        let mut keys = self.find(tenant, &sought).await?;
-        for (subject, tree) in subjects.into_iter().zip(trees) {
-            if let Some(tree) = tree {
-                let key = || tree.tree.key(Leaf::of(subject)).map(Arc::new);
-                keys.entry(subject).or_insert_with(key);
+                false => self.tree(TreeId::of(tenant, subject), make).await?,
+            };
+            if tree.as_ref().is_none_or(|tree| tree.individual) {
+                own.push(subject);
             }
+            from_trees.extend(tree.map(|tree| (subject, tree)));
+        }
+        let mut keys = self.find(tenant, &own).await?;
+        for (subject, stored) in from_trees {
+            let key = || stored.tree.key(Leaf::of(subject)).map(Arc::new);
+            keys.entry(subject).or_insert_with(key);
         }
         Ok(keys)
     }
@@ -393,8 +367,7 @@ impl Vault {
     ) -> Result<Replaced, VaultError> {
         let mut tx = begin(&self.keys).await.map_err(VaultError::EraseKeys)?;
         let failed = VaultError::EraseKeys;
-        let usable = hold(&mut tx, &read.wrapped_by, &next.wrapped_by).await;
-        if !usable.map_err(failed)? {
+        if !hold(&mut tx, &read.wrapped_by, &next.wrapped_by).await? {
             return Ok(Replaced::UnderRetired);
         }
         let removed = sqlx::query!(
@@ -444,21 +417,8 @@ impl Vault {
         .await
         .map_err(failed)?;
         // By this the new generation is found when it is copied.
-        sqlx::query!(
-            "insert into keys.successor (provider_key_id, successor_id) values ($1, $2) on conflict do nothing",
-            read.wrapped_by,
-            next.wrapped_by
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        sqlx::query!(
-            "update keys.provider_key set retired_at = clock_timestamp() where id = $1 and retired_at is null",
-            read.wrapped_by
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
+        succeed(&mut tx, &read.wrapped_by, &next.wrapped_by).await?;
+        retire(&mut tx, std::slice::from_ref(&read.wrapped_by)).await?;
         tx.commit().await.map_err(failed)?;
         Ok(Replaced::Done)
     }
@@ -474,13 +434,8 @@ enum Replaced {
 }
 
 /// Keeps two wrapping keys from being retired by others until the transaction ends. Answers whether the new one can be used.
-async fn hold(tx: &mut PgConnection, old: &str, new: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query!(
-        "insert into keys.provider_key (id) values ($1) on conflict do nothing",
-        new
-    )
-    .execute(&mut *tx)
-    .await?;
+async fn hold(tx: &mut PgConnection, old: &str, new: &str) -> Result<bool, VaultError> {
+    announce(tx, new).await?;
     // In the order in which everybody locks them.
     let held = sqlx::query!(
         r#"select id, retired_at is null as "usable!" from keys.provider_key where id in ($1, $2) order by id for update"#,
@@ -488,10 +443,14 @@ async fn hold(tx: &mut PgConnection, old: &str, new: &str) -> Result<bool, sqlx:
         new
     )
     .fetch_all(tx)
-    .await?;
+    .await
+    .map_err(VaultError::EraseKeys)?;
     Ok(held.iter().any(|key| key.id == new && key.usable))
 }
 
 fn associated_data(key_id: Uuid) -> Vec<u8> {
     [NODES_DOMAIN, key_id.as_bytes()].concat()
 }
+
+#[cfg(test)]
+mod tests;
