@@ -65,16 +65,9 @@ impl ClientKey {
         self.command_id
     }
 
+    /// Not to be stored: whoever sees it could try out what the request was.
     pub(crate) fn request_hash(&self) -> [u8; 32] {
         self.request_hash
-    }
-
-    /// The same, where whoever sees what is stored of the request must not be able to try out what it was.
-    pub(crate) fn blinded(self, blind: impl FnOnce([u8; 32]) -> [u8; 32]) -> Self {
-        Self {
-            request_hash: blind(self.request_hash),
-            ..self
-        }
     }
 }
 

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::cache::AggregateCache;
 use crate::call::{Call, ClientKey};
 use crate::error::CommandError;
+use crate::secrets::Secrets;
 use crate::snapshots::Kept;
 
 /// How often a command is decided before its caller is told that others keep changing the aggregate. Within a process
@@ -40,6 +41,7 @@ pub struct Committed {
 #[derive(Clone)]
 pub struct Executor {
     store: Store,
+    secrets: Secrets,
     cache: AggregateCache,
     turns: Arc<Turns>,
 }
@@ -89,9 +91,10 @@ struct Current<A> {
 }
 
 impl Executor {
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, secrets: Secrets) -> Self {
         Self {
             store,
+            secrets,
             cache: AggregateCache::new(),
             turns: Arc::new(Turns(std::array::from_fn(|_| {
                 tokio::sync::Mutex::default()
@@ -158,6 +161,8 @@ impl Executor {
                     Ok(Attempt::Again | Attempt::Denied(_)) => {}
                     // Not to be sent, because a value is refused: the command may have been done when it was not.
                     Err(CommandError::Internal(_) | CommandError::SubjectErased) => {}
+                    // By what the lane can tell, which does not know of rows from before hashes were blinded.
+                    Err(CommandError::KeyReused) => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -247,7 +252,7 @@ impl Executor {
             owner: target.owner,
             expected: actual,
             origin: call.origin(),
-            request_hash: call.key.map(|key| key.request_hash()),
+            request_hash: call.key.map(|key| self.secrets.blind(key.request_hash())),
             // Where the wanted state is there already, the claim was made by what made it so.
             excluded: if encoded.is_empty() {
                 Vec::new()
@@ -355,7 +360,9 @@ impl Executor {
         let Some(done) = self.store.find_command(tenant, key.command_id()).await? else {
             return Ok(None);
         };
-        if done.request_hash != key.request_hash() {
+        let hash = key.request_hash();
+        // Rows from before hashes were blinded have it as it is.
+        if done.request_hash != self.secrets.blind(hash) && done.request_hash != hash {
             return Err(CommandError::KeyReused);
         }
         let id = parse_id(&done.aggregate_id)?;

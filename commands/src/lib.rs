@@ -46,7 +46,7 @@ pub struct Commands {
 
 impl Commands {
     pub fn new(store: event_store::Store, telemetry: Telemetry, secrets: Secrets) -> Self {
-        let executor = Executor::new(store);
+        let executor = Executor::new(store, secrets.clone());
         let sites = Sites::new(executor.clone(), secrets.clone());
         Self {
             accounts: Accounts::new(executor.clone()),

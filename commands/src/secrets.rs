@@ -50,7 +50,7 @@ impl Secrets {
         self.subject(&[b"id", id.as_bytes()])
     }
 
-    /// Of the hash of a request that names a person by what can be guessed.
+    /// What is stored of a request's hash: a request may name a person by what can be guessed.
     pub(crate) fn blind(&self, request_hash: [u8; 32]) -> [u8; 32] {
         mac(&self.subject_index, &[b"request", &request_hash])
     }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use domain::activity::Activity;
 use domain::data_subject::{
-    Access, ConsentPurpose, DataSubject, DataSubjectCommand, DataSubjectEvent,
+    Access, ConsentPurpose, DataSubject, DataSubjectCommand, DataSubjectError, DataSubjectEvent,
 };
 use domain::{
     AccountId, ActivityId, CaseReference, ConsentEvidence, ConsentText, Email, Label, Pii,
     SubjectId, VisitorId,
 };
 use event_store::{Excluded, Loaded, Tag};
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::call::{Call, ClientKey};
+use crate::call::Call;
 use crate::error::CommandError;
 use crate::executor::{Claim, Committed, Executor};
 use crate::secrets::Secrets;
@@ -23,6 +24,10 @@ use crate::secrets::Secrets;
 const RECORD_TAG: &str = "data_subject";
 /// Stored, hashed with the id; never rename.
 const IDENTITY_TAG: &str = "data_subject_identity";
+/// Stored, hashed with what names a wording; never rename.
+const VERSION_TAG: &str = "consent_version";
+/// Stored, hashed with the wording; never rename.
+const WORDING_TAG: &str = "consent_wording";
 
 #[derive(Clone)]
 pub struct Subjects {
@@ -124,24 +129,76 @@ impl Subjects {
         self.claim(call, subject, command, claim).await
     }
 
-    /// Keeps what a person agreed to, in their record, which is opened where there is none.
+    /// Keeps what a person agreed to, in their record, which is opened where there is none. Of an account, a version of a purpose's
+    /// text is the same text for everybody.
     pub async fn grant_consent(
         &self,
         call: &Call,
         person: &Person,
         consent: NewConsent,
     ) -> Result<Committed, CommandError> {
-        let grant = |subject| {
-            let consent = consent.clone();
-            DataSubjectCommand::GrantConsent {
-                purpose: consent.purpose,
-                text_version: consent.text_version,
-                text: consent.text,
-                evidence: consent.evidence.map(|value| Pii::new(subject, value)),
-                at: call.at,
-            }
+        match self.grant(call, person, consent.clone()).await {
+            // Linked, unlinked, or given its text just then.
+            Err(CommandError::Taken) => self.grant(call, person, consent).await,
+            granted => granted,
+        }
+    }
+
+    async fn grant(
+        &self,
+        call: &Call,
+        person: &Person,
+        consent: NewConsent,
+    ) -> Result<Committed, CommandError> {
+        let (subject, mut claim) = self.find_record(call.account, person).await?;
+        let first = self.first_of_version(call.account, &consent).await?;
+        if let Some(Claim { tags, excluded }) = first {
+            claim.tags.extend(tags);
+            claim.excluded.extend(excluded);
+        }
+        let grant = DataSubjectCommand::GrantConsent {
+            purpose: consent.purpose,
+            text_version: consent.text_version,
+            text: consent.text,
+            evidence: consent.evidence.map(|value| Pii::new(subject, value)),
+            at: call.at,
         };
-        self.in_record(call, person, grant).await
+        self.claim(call, subject, grant, claim).await
+    }
+
+    /// What has to be so for a version to get its text. `None` where it has this one already.
+    async fn first_of_version(
+        &self,
+        account: AccountId,
+        consent: &NewConsent,
+    ) -> Result<Option<Claim>, CommandError> {
+        let named = json!([account, consent.purpose, consent.text_version]);
+        let worded = json!([named, consent.text]);
+        let version = Tag::new(VERSION_TAG, &named.to_string());
+        let wording = Tag::new(WORDING_TAG, &worded.to_string());
+        let granted = DataSubjectEvent::CONSENT_GRANTED;
+        let has = async |tag| {
+            let types = [granted];
+            let last = self.executor.tagged(account.into(), tag, &types).await;
+            last.map(|last| last.is_some())
+        };
+        if has(&wording).await? {
+            return Ok(None);
+        }
+        if has(&version).await? {
+            let refused = DataSubjectError::OtherWording;
+            return Err(CommandError::Refused(Box::new(refused)));
+        }
+        let unnamed = Excluded {
+            tag: version.clone(),
+            also: Vec::new(),
+            types: vec![granted.to_owned()],
+            after: 0,
+        };
+        Ok(Some(Claim {
+            tags: vec![version, wording],
+            excluded: vec![unnamed],
+        }))
     }
 
     /// Keeps that a person does not agree, or no longer, in their record, which is opened where there is none.
@@ -349,22 +406,12 @@ impl Subjects {
         activity.aggregate.buyer().ok_or(CommandError::NotFound)
     }
 
-    /// What is stored of a request that names a person must not be a way to try addresses out.
-    fn blinded(&self, call: &Call) -> Call {
-        let blind = |key: ClientKey| key.blinded(|hash| self.secrets.blind(hash));
-        Call {
-            key: call.key.map(blind),
-            ..call.clone()
-        }
-    }
-
     async fn execute(
         &self,
         call: &Call,
         subject: SubjectId,
         command: DataSubjectCommand,
     ) -> Result<Committed, CommandError> {
-        let call = &self.blinded(call);
         self.executor
             .execute::<DataSubject>(call, call.account.into(), subject.into(), command)
             .await
@@ -377,7 +424,6 @@ impl Subjects {
         command: DataSubjectCommand,
         claim: Claim,
     ) -> Result<Committed, CommandError> {
-        let call = &self.blinded(call);
         self.executor
             .execute_new::<DataSubject>(call, call.account.into(), subject.into(), command, claim)
             .await

@@ -13,6 +13,10 @@ pub enum TextError {
     ControlCharacter,
     #[error("This must not contain spaces.")]
     Space,
+    #[error(
+        "This must not be an e-mail address: it is kept in plain text, also when the person is erased."
+    )]
+    Address,
 }
 
 impl DomainError for TextError {
@@ -22,6 +26,7 @@ impl DomainError for TextError {
             Self::TooLong { .. } => "too_long",
             Self::ControlCharacter => "control_character",
             Self::Space => "space",
+            Self::Address => "address",
         }
     }
 
@@ -36,6 +41,10 @@ pub(crate) fn parse_line(raw: &str, max: usize) -> Result<&str, TextError> {
     if text.chars().any(is_control) {
         return Err(TextError::ControlCharacter);
     }
+    check_length(text, max)
+}
+
+fn check_length(text: &str, max: usize) -> Result<&str, TextError> {
     if text.chars().all(is_invisible) {
         return Err(TextError::Empty);
     }
@@ -197,11 +206,24 @@ line! {
 
 clipped!(ProductTitle);
 
-line! {
-    /// What a person is asked to agree to.
-    #[derive(Debug)]
-    ConsentText, 2000
+/// What a person is asked to agree to, word for word: 1 to 10,000 characters, in as many lines as it has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsentText(String);
+
+impl ConsentText {
+    pub const CHARS_MAX: usize = 10_000;
+
+    /// Trims and checks.
+    pub fn parse(raw: &str) -> Result<Self, TextError> {
+        let text = raw.trim();
+        if text.chars().any(|c| c != '\n' && is_control(c)) {
+            return Err(TextError::ControlCharacter);
+        }
+        check_length(text, Self::CHARS_MAX).map(|text| Self(text.to_owned()))
+    }
 }
+
+string_value!(ConsentText, TextError);
 
 line! {
     /// How a person agreed. In events only inside a [`Pii`](crate::Pii).
@@ -266,6 +288,14 @@ impl ExternalId {
             return Err(TextError::ControlCharacter);
         }
         parse_line(raw, Self::CHARS_MAX).map(|text| Self(text.to_owned()))
+    }
+
+    /// The same for what somebody thinks up: it is stored as it is, so it must not be what a person is known by.
+    pub fn reported(raw: &str) -> Result<Self, TextError> {
+        if raw.contains('@') {
+            return Err(TextError::Address);
+        }
+        Self::parse(raw)
     }
 }
 
@@ -334,6 +364,28 @@ mod tests {
         assert_eq!(
             ExternalId::parse(&"1".repeat(201)),
             Err(TextError::TooLong { max: 200 })
+        );
+    }
+
+    #[test]
+    fn an_address_is_no_external_id_unless_it_was_stored_as_one() {
+        let address = "anna@example.com";
+        assert_eq!(ExternalId::reported(address), Err(TextError::Address));
+        assert!(ExternalId::reported("order-1").is_ok());
+        assert!(ExternalId::parse(address).is_ok());
+    }
+
+    #[test]
+    fn a_wording_keeps_its_lines_and_nothing_else_that_is_invisible() {
+        let text = ConsentText::parse(" I agree.\n\nI may withdraw at any time.\n").unwrap();
+        assert_eq!(text.as_str(), "I agree.\n\nI may withdraw at any time.");
+        for bad in ["a\rb", "a\0b", "a\u{202E}b"] {
+            assert_eq!(ConsentText::parse(bad), Err(TextError::ControlCharacter));
+        }
+        assert_eq!(ConsentText::parse(" \n "), Err(TextError::Empty));
+        assert_eq!(
+            ConsentText::parse(&"a".repeat(10_001)),
+            Err(TextError::TooLong { max: 10_000 })
         );
     }
 

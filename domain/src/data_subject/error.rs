@@ -16,6 +16,8 @@ pub enum DataSubjectError {
     OtherLegalHold,
     #[error("This person was not erased.")]
     NotErased,
+    #[error("This version names another text: a text that differs needs a version of its own.")]
+    OtherWording,
 }
 
 impl DomainError for DataSubjectError {
@@ -28,6 +30,7 @@ impl DomainError for DataSubjectError {
             Self::LegalHold => "legal_hold",
             Self::OtherLegalHold => "other_legal_hold",
             Self::NotErased => "subject_not_erased",
+            Self::OtherWording => "other_wording",
         }
     }
 
@@ -39,7 +42,8 @@ impl DomainError for DataSubjectError {
             | Self::NoErasureRequest
             | Self::LegalHold
             | Self::OtherLegalHold
-            | Self::NotErased => ErrorKind::Conflict,
+            | Self::NotErased
+            | Self::OtherWording => ErrorKind::Conflict,
         }
     }
 }

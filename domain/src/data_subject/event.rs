@@ -98,6 +98,7 @@ impl DataSubjectEvent {
     pub const REGISTERED: &'static str = "data_subject.registered";
     pub const IDENTITY_LINKED: &'static str = "data_subject.identity_linked";
     pub const IDENTITY_UNLINKED: &'static str = "data_subject.identity_unlinked";
+    pub const CONSENT_GRANTED: &'static str = "data_subject.consent_granted";
 
     /// When it happened.
     pub const fn at(&self) -> DateTime<Utc> {

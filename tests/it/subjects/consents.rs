@@ -183,7 +183,11 @@ async fn who_objects_is_found_without_a_look_at_everybody() {
     .await
     .unwrap();
     let statement = body
-        .replace("= account", "= $1")
+        .replace("account_id = account", "account_id = $1")
+        .replace(
+            "nullif(current_setting('proofline.account', true), '')::uuid",
+            "$1",
+        )
         .replace("among", "$2")
         .replace("from subject", "from rm_subject_list_v1.subject");
     let plan: Vec<String> = sqlx::query_scalar(&format!("explain {statement}"))
@@ -200,4 +204,41 @@ async fn who_objects_is_found_without_a_look_at_everybody() {
         plan.iter().any(|line| line.contains("subject_pkey")),
         "{plan:#?}"
     );
+}
+
+/// A version that names a text names no other one, for whomever it is.
+#[tokio::test]
+async fn what_was_agreed_to_is_the_text_that_its_version_names() {
+    let office = Office::open().await;
+    let agree = async |name: &str, purpose: &str, version: &str, text: &str| {
+        let body = json!({ "person": email(name), "purpose": purpose, "text_version": version, "text": text });
+        office.it.post("/v1/consents", body).await
+    };
+    let text = "I agree.\n\nI may object at any time.";
+    agree("anna", "display", "1", text).await.is(200);
+    agree("anna", "display", "1", text).await.is(200);
+    agree("bob", "display", "1", text).await.is(200);
+    for name in ["anna", "carl"] {
+        let other = agree(name, "display", "1", "I agree to everything.").await;
+        assert_eq!(other.problem(409, "conflict").body["code"], "other_wording");
+    }
+    agree("anna", "display", "2", "I agree to everything.")
+        .await
+        .is(200);
+    agree("anna", "analytics", "1", "I agree to be measured.")
+        .await
+        .is(200);
+    let kept = "select count(*) from es.events where event_type = 'data_subject.consent_granted'";
+    assert_eq!(office.it.count(kept).await, 4);
+
+    // Of several at once that give a version its text, one does.
+    let texts = ["a", "b", "c", "d", "e", "f"];
+    let names = ["u", "v", "w", "x", "y", "z"];
+    let agreeing = texts
+        .iter()
+        .zip(names)
+        .map(|(text, name)| agree(name, "display", "3", text));
+    let answers = futures::future::join_all(agreeing).await;
+    let agreed = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(agreed, 1, "{answers:?}");
 }

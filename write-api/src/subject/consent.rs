@@ -32,7 +32,7 @@ pub(crate) struct GrantConsent {
     #[schema(max_length = 100)]
     text_version: String,
     /// What the person read, word for word.
-    #[schema(max_length = 2000)]
+    #[schema(max_length = 10000)]
     text: String,
     /// How it was given. Sealed like all personal data.
     #[schema(max_length = 500)]
