@@ -268,6 +268,30 @@ async fn telemetry_that_is_not_to_be_believed_is_refused() {
     assert_eq!(it.count("select count(*) from es.telemetry").await, 1);
 }
 
+/// Whatever it sends, and however it is formed.
+#[tokio::test]
+async fn nothing_is_kept_of_a_browser_that_opts_out() {
+    let it = Served::start().await;
+    let shop = it.shop().await;
+    it.deliver(&shop, "orders/create", "w", &order(1))
+        .await
+        .is(200);
+    it.catch_up().await;
+    let token = it.token(&shop).await;
+    let batch = json!({ "events": [seen(&token, "impression")] });
+    for body in [&batch, &json!({})] {
+        let sent = it.request(Method::POST, "/collect").json(body);
+        let kept = sent.header("sec-gpc", "1").send().await.unwrap();
+        assert_eq!(kept.status(), 204);
+        assert_eq!(kept.headers()["access-control-allow-origin"], "*");
+        assert_eq!(kept.bytes().await.unwrap(), "");
+    }
+    assert_eq!(it.count("select count(*) from es.telemetry").await, 0);
+    let sent = it.request(Method::POST, "/collect").json(&batch);
+    answered(sent.header("sec-gpc", "0")).await.is(200);
+    assert_eq!(it.count("select count(*) from es.telemetry").await, 1);
+}
+
 #[tokio::test]
 async fn a_compressed_batch_is_taken_and_a_bomb_is_not() {
     use std::io::Write as _;

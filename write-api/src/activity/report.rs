@@ -32,7 +32,8 @@ pub(crate) struct RecordActivity {
     /// RFC 3339, at most a day ahead and five years ago. Now, where it is left out.
     #[schema(format = DateTime)]
     occurred_at: Option<String>,
-    /// What the merchant calls it. Reported again under the same one, it is the same activity.
+    /// What the merchant calls it. Reported again under the same one, it is the same activity. Stored in plain text, so it must
+    /// not hold an e-mail address.
     #[schema(max_length = 200)]
     external_id: Option<String>,
     buyer: Option<ReportedBuyer>,
@@ -106,7 +107,7 @@ impl RecordActivity {
             &mut fields,
             "/external_id",
             self.external_id,
-            ExternalId::parse,
+            ExternalId::reported,
         );
         let buyer = match self.buyer {
             Some(buyer) => buyer.parse(&mut fields),
@@ -249,6 +250,13 @@ mod tests {
             ("#/total/amount", "money_too_many_decimals"),
         ];
         assert_eq!(errors, expected);
+    }
+
+    /// It would stay when the person is erased.
+    #[test]
+    fn a_person_is_no_external_id() {
+        let problem = parse(r#"{"kind":"sign_up","external_id":"anna@example.com"}"#).unwrap_err();
+        assert_eq!(problem.errors()[0].code, "address");
     }
 
     #[test]

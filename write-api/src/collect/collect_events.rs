@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::batch::{Batch, CollectRequest};
 use super::event::RefusedEvent;
+use super::opt_out::Collectable;
 use crate::documentation::CollectProblems;
 use crate::failure::Failure;
 use crate::network_quota::{Collect, WithinQuota};
@@ -42,7 +43,7 @@ type Answer = (
 /// An event counts where its token was signed by us when its notification was served: for an hour, for a conversion 24
 /// hours. The same event counts once, however often it is sent. A body of another shape is refused whole; a wrong value
 /// refuses its event only, and where no event is left, the request. `text/plain` is taken for JSON, so that
-/// `navigator.sendBeacon` needs no preflight; gzip is accepted.
+/// `navigator.sendBeacon` needs no preflight; gzip is accepted. Nothing is kept of a browser that says `Sec-GPC: 1`.
 #[utoipa::path(
     post,
     path = "/collect",
@@ -59,11 +60,13 @@ type Answer = (
                 ("RateLimit-Policy" = String, description = "These limits.")
             )
         ),
+        (status = NO_CONTENT, description = "The browser says `Sec-GPC: 1`: nothing of what it sent is read or kept."),
         CollectProblems
     )
 )]
 pub(crate) async fn collect_events(
     State(app): State<WriteState>,
+    _: Collectable,
     network: WithinQuota<Collect>,
     batch: Batch,
 ) -> Result<Answer, Failure> {

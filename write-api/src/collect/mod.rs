@@ -4,6 +4,7 @@ mod batch;
 mod collect_events;
 mod cross_origin;
 mod event;
+mod opt_out;
 mod page;
 
 use axum::extract::DefaultBodyLimit;
