@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::anchor::{Anchor, AnchorError};
 use super::books::{self, SealError};
 use super::chain::{ChainError, KeyChain};
-use super::findings::{Compared, Finding, Findings};
+use super::findings::{Comparison, Finding, Findings};
 use super::head::SignedHead;
 use super::leaf;
 use super::merkle::Hash;
@@ -120,7 +120,17 @@ impl Audit<'_> {
         let known = self.look(&mut connection, &mut findings).await?;
         let sealed = known.sealed();
         let to = to.map_or(sealed as i64, |to| to.min(sealed as i64));
+        if from == 1 {
+            // Nothing was signed for there, since nothing can be there.
+            leaf::read(&mut connection, i64::MIN, 0, |position, _, _| {
+                findings.inserted(position);
+            })
+            .await
+            .map_err(SealError::ReadLog)?;
+        }
         let mut walk = Walk::default();
+        let mut compared = Comparison::new(from);
+        let mut unproven = None;
         while walk.tree.size() < sealed {
             let begin = walk.tree.size() as i64 + 1;
             let expected = self
@@ -130,13 +140,17 @@ impl Audit<'_> {
             let (first, last) = (begin.max(from), end.min(to));
             if first <= last {
                 let expected = &expected[(first - begin) as usize..=(last - begin) as usize];
-                findings.add(compare(&mut connection, first, expected).await?);
+                compare(&mut connection, &mut compared, first, expected).await?;
                 progress(last, to);
             }
             if walk.is_broken {
-                findings.unproven(end + 1, sealed as i64);
+                unproven = Some(end + 1);
                 break;
             }
+        }
+        findings.add(compared.finish());
+        if let Some(from) = unproven {
+            findings.unproven(from, sealed as i64);
         }
         for (incarnation, heads) in &known.others {
             let last = heads.last_key_value().map_or(0, |(size, _)| *size);
@@ -444,18 +458,19 @@ impl Known {
 }
 
 /// Compares the rows from position `begin` on with their leaves.
-async fn compare<'a>(
+async fn compare(
     connection: &mut PgConnection,
+    log: &mut Comparison,
     begin: i64,
-    expected: &'a [Hash],
-) -> Result<Compared<'a>, SealError> {
-    let mut compared = Compared::new(begin, expected);
+    expected: &[Hash],
+) -> Result<(), SealError> {
+    let mut compared = log.stretch(begin, expected);
     let to = begin + expected.len() as i64 - 1;
     leaf::read(connection, begin - 1, to, |position, leaf, row| {
         compared.row(position, leaf, row);
     })
     .await
     .map_err(SealError::ReadLog)?;
-    compared.classify();
-    Ok(compared)
+    compared.end();
+    Ok(())
 }

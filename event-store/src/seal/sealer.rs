@@ -46,6 +46,8 @@ pub struct Sealer {
     vault: Vault,
     anchors: Vec<Anchor>,
     known: Mutex<Option<Known>>,
+    /// Statements of keys that every anchor has.
+    anchored_keys: Mutex<usize>,
 }
 
 /// What was signed last, by this process.
@@ -150,6 +152,7 @@ impl Sealer {
             vault,
             anchors,
             known: Mutex::default(),
+            anchored_keys: Mutex::default(),
         }
     }
 
@@ -196,12 +199,31 @@ impl Sealer {
         }
     }
 
-    /// Signs a text by the key that signs heads now.
+    /// Signs a text by the key that signs heads now, and that every anchor knows.
     pub async fn sign(&self, text: String) -> Result<Note, SealError> {
         let mut connection = self.pool.acquire().await.map_err(SealError::Read)?;
         let chain = books::chain(&mut connection).await?;
-        let last = chain.as_ref().and_then(KeyChain::last);
-        self.signer(last.ok_or(SealError::NoKey)?).await?.note(text)
+        drop(connection);
+        let chain = chain.ok_or(SealError::NoKey)?;
+        self.anchor_keys(&chain).await?;
+        let last = chain.last().ok_or(SealError::NoKey)?;
+        self.signer(last).await?.note(text)
+    }
+
+    /// Tells every anchor of the keys, before anything else that they signed comes there.
+    async fn anchor_keys(&self, chain: &KeyChain) -> Result<(), SealError> {
+        let mut anchored = self.anchored_keys.lock().await;
+        for (place, note) in chain.notes().enumerate().skip(*anchored) {
+            for anchor in &self.anchors {
+                let put = anchor.put_key(place + 1, note).await;
+                put.map_err(|error| SealError::Anchor {
+                    name: anchor.name().to_owned(),
+                    source: Box::new(error),
+                })?;
+            }
+            *anchored = place + 1;
+        }
+        Ok(())
     }
 
     /// Introduces a new signing key, which signs from the next head on, and destroys the one before it.
@@ -224,8 +246,10 @@ impl Sealer {
         let signer = Signer::new(number, seed.map_err(SealError::Key)?.expose());
         let after = log.sealed.as_ref().map_or(0, |sealed| sealed.head.size);
         let key = introduce(&mut tx, &introducer, &signer, &log, after).await?;
+        let chain = books::chain(&mut tx).await?.ok_or(SealError::NoKey)?;
         tx.commit().await.map_err(SealError::Write)?;
         tracing::info!(number, key = %key, "introduced a new signing key");
+        self.anchor_keys(&chain).await?;
         self.destroy_before(number).await?;
         Ok(key)
     }
@@ -489,4 +513,32 @@ async fn grow(
         round.heads.push(signer.head(log.tree_head(tree))?);
     }
     Ok(round)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fills_no_tile_is_signed_for_after_a_minute() {
+        let signer = Signer::new(1, &[7; 32]);
+        let signed_at = DateTime::UNIX_EPOCH;
+        let head = TreeHead {
+            incarnation: Uuid::from_u128(1),
+            size: 5_000,
+            root: [0; 32],
+            signed_at,
+        };
+        let after = |seconds, head_position| Log {
+            incarnation: head.incarnation,
+            head: head_position,
+            now: signed_at + chrono::TimeDelta::seconds(seconds),
+            sealed: Some(signer.head(head.clone()).unwrap()),
+        };
+        assert_eq!(after(59, 5_001).due(Due::InTime), None);
+        assert_eq!(after(60, 5_001).due(Due::InTime), Some(5_001));
+        assert_eq!(after(60, 5_000).due(Due::InTime), None);
+        assert_eq!(after(1, 5_001).due(Due::Now), Some(5_001));
+        assert_eq!(after(1, 8_200).due(Due::InTime), Some(8_192));
+    }
 }

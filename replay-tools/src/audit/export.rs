@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use event_store::seal::{Due, Note, Proofs, Sealer, SignedHead, leaf, merkle};
+use domain::CaseReference;
+use event_store::seal::{Due, KeyChain, Note, Proofs, Sealer, SignedHead, leaf, merkle};
 use event_store::{Access, AccessLog, EventLog, Log as _, Reader};
 use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::because;
 use super::bundle::{
     CONSISTENCY, Consistency, EVENTS, EventLine, HEAD, Hashes, KEYS, MANIFEST, Manifest, PROOFS,
     ProofLine, README,
@@ -41,6 +43,9 @@ pub(crate) struct ExportArgs {
     /// An earlier export, which this one is to be shown to continue.
     #[arg(long)]
     since: Option<PathBuf>,
+    /// Why, as a reference such as `ticket:4711`: kept with the note that events left.
+    #[arg(long)]
+    reason: Option<CaseReference>,
 }
 
 pub(super) async fn run(
@@ -136,11 +141,21 @@ async fn write_bundle(
             actor: OPERATOR.to_owned(),
             purpose: PURPOSE,
             subjects: Vec::new(),
-            what: json!({ "events": events, "from": args.from, "to": to }),
+            what: because(
+                json!({ "events": events, "from": args.from, "to": to }),
+                args.reason.as_ref(),
+            ),
         };
         accesses.note(&access).await?;
     }
     let manifest = sealer.sign(Manifest::of(&args.out, &names)?.text()).await?;
+    let chain = KeyChain::check(proofs.keys().to_vec(), None)?;
+    ensure!(
+        chain
+            .last()
+            .is_some_and(|last| manifest.is_signed_by(&last.key)),
+        "the signing key was replaced while this was written: export again"
+    );
     write(&args.out, MANIFEST, &manifest.to_string())?;
     writeln!(
         out,

@@ -13,8 +13,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use domain::CaseReference;
 use event_store::seal::{Anchor, PublicKey, Sealer};
 use event_store::{AccessLog, Location, Role, connect};
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::keys::KeyArgs;
@@ -41,11 +43,18 @@ pub(crate) enum AuditCommand {
         args: export::ExportArgs,
         #[command(flatten)]
         keys: KeyArgs,
+        #[command(flatten)]
+        anchor: AnchorArgs,
     },
     /// Check what `export` wrote, with nothing else at hand
     VerifyBundle(check::CheckArgs),
     /// Introduce a new signing key
-    RotateKey(KeyArgs),
+    RotateKey {
+        #[command(flatten)]
+        keys: KeyArgs,
+        #[command(flatten)]
+        anchor: AnchorArgs,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -104,26 +113,42 @@ pub(crate) async fn run(
             let anchors = Vec::from_iter(anchor.open(data_dir).await?);
             verify::run(&args, &pool(database_url)?, &anchors, out).await
         }
-        AuditCommand::Export { args, keys } => {
-            let sealer = sealer(database_url, data_dir, &keys).await?;
+        AuditCommand::Export { args, keys, anchor } => {
+            let anchor = anchor.open_known(data_dir).await?;
+            let sealer = sealer(database_url, data_dir, &keys, anchor).await?;
             let accesses = AccessLog::new(list::pool(database_url)?);
             export::run(&args, &pool(database_url)?, &sealer, &accesses, out).await
         }
         AuditCommand::VerifyBundle(args) => check::run(&args, out),
-        AuditCommand::RotateKey(keys) => {
-            rotate::run(&sealer(database_url, data_dir, &keys).await?, out).await
+        AuditCommand::RotateKey { keys, anchor } => {
+            let anchor = anchor.open_known(data_dir).await?;
+            let sealer = sealer(database_url, data_dir, &keys, anchor).await?;
+            rotate::run(&sealer, out).await
         }
     }
+}
+
+/// What is noted of an access, with the reason where one was given.
+pub(crate) fn because(mut what: Value, reason: Option<&CaseReference>) -> Value {
+    if let Some(reason) = reason {
+        what["reason"] = json!(reason);
+    }
+    what
 }
 
 fn pool(database_url: &str) -> Result<PgPool> {
     connect(database_url, Role::Sealer, CONNECTIONS).context("DATABASE_URL is no Postgres URL")
 }
 
-/// Who can sign. The platform anchors what is signed here.
-async fn sealer(database_url: &str, data_dir: &Path, keys: &KeyArgs) -> Result<Sealer> {
+/// Who can sign, and asks the anchor before. The platform anchors the heads that are signed here.
+async fn sealer(
+    database_url: &str,
+    data_dir: &Path,
+    keys: &KeyArgs,
+    anchor: Anchor,
+) -> Result<Sealer> {
     let keys = keys.open(database_url, data_dir).await?;
-    Ok(Sealer::new(pool(database_url)?, keys.vault, Vec::new()))
+    Ok(Sealer::new(pool(database_url)?, keys.vault, vec![anchor]))
 }
 
 /// A key as `verify` and `rotate-key` print it.

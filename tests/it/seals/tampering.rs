@@ -3,7 +3,7 @@
 use event_store::seal::{Audit, Due, SealError, Sealer};
 use tests::World;
 
-use super::{EVENTS, Sealed};
+use super::{EVENTS, Sealed, said};
 
 #[tokio::test]
 async fn whatever_is_done_to_an_event_is_found_and_named() {
@@ -42,6 +42,14 @@ async fn whatever_is_done_to_an_event_is_found_and_named() {
                 "positions 21 to 8300 moved up by 1",
                 "position 8300 missing",
             ],
+        ),
+        (
+            "alter table es.events drop constraint events_position_positive;
+             create table es.events_below partition of es.events for values from (minvalue) to (1);
+             insert into es.events select 0, tenant_id, aggregate_type, 'forged', 1, bucket, gen_random_uuid(), event_type,
+               event_version, recorded_at, command_id, correlation_id, causation_id, actor, payload, metadata
+             from es.events where position = 19",
+            vec!["position 0 inserted"],
         ),
     ] {
         let sealed = Sealed::with(EVENTS).await;
@@ -200,6 +208,18 @@ async fn nothing_is_signed_over_a_database_that_forgot_what_was_signed() {
             "{refused:?}"
         );
     }
+    // Nor by whoever exports, or replaces the signing key, at a terminal.
+    let out = sealed.directory().join("bundle");
+    for arguments in [vec!["export", out.to_str().unwrap()], vec!["rotate-key"]] {
+        let refused = sealed.replay(&[&["audit"], &arguments[..]].concat()).await;
+        assert!(!refused.status.success(), "{arguments:?}");
+        assert!(
+            said(&refused).contains("holds a head at 100"),
+            "{}",
+            said(&refused)
+        );
+    }
+    assert!(!out.exists());
     assert_eq!(sealed.found().await, ["position 50 altered"]);
 }
 
