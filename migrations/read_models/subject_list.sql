@@ -32,12 +32,12 @@ create policy subject_of_account on subject for select to proofline_reader
 create policy subject_all on subject to proofline_projector using (true) with check (true);
 
 -- People by any id that they are known by. As a function, because no policy lets an index on JSON be used; what it finds is of
--- the account that it is given alone.
+-- the account that it is given and that is set.
 create function subject_known_as(account uuid, among uuid[]) returns setof subject
 language sql stable security definer set search_path from current
 as $$
   select * from subject
-  where account_id = account
+  where account_id = account and account_id = nullif(current_setting('proofline.account', true), '')::uuid
     and (subject_id = any (among) or (record -> 'identities')::jsonb operator(pg_catalog.?|) among::text[])
 $$;
 revoke execute on function subject_known_as(uuid, uuid[]) from public;

@@ -16,6 +16,7 @@ use proofline::config::Connections;
 use replay_tools::backup::{Backups, Retention};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use tests::World;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -154,6 +155,7 @@ async fn a_platform_comes_back_as_it_was_and_goes_on() {
     let Office { it, shop, officer } = office;
     let Served { mut world, .. } = it;
     elsewhere(&mut world);
+    restore_beside_somebody(&mut world, &id).await;
     let restored = replay(&world, &["backup", "restore", &id]).await.unwrap();
     let log = restored.split("--restored ").nth(1).unwrap().trim();
     let again = replay(&world, &["backup", "restore", &id]).await;
@@ -224,6 +226,37 @@ async fn a_platform_comes_back_as_it_was_and_goes_on() {
     let known = [&verify[..], &["--restored", log]].concat();
     let verified = replay(&it.world, &known).await.unwrap();
     assert!(verified.contains("anchored"), "{verified}");
+}
+
+/// The databases of a name that was not used before.
+async fn databases(world: &World) -> Vec<String> {
+    let names = "select datname from pg_database where starts_with(datname, $1)";
+    sqlx::query_scalar(names)
+        .bind(world.database_url.rsplit_once('/').unwrap().1)
+        .fetch_all(&mut world.admin().await)
+        .await
+        .unwrap()
+}
+
+/// Who holds the empty database whose place the restored one would take keeps it from that, and nothing else is left.
+async fn restore_beside_somebody(world: &mut World, id: &str) {
+    let name = world.database_url.rsplit_once('/').unwrap().1.to_owned();
+    let create = format!("create database {name}");
+    world.admin().await.execute(&*create).await.unwrap();
+    let held = world.owner().await;
+    let refused = replay(world, &["backup", "restore", id]).await;
+    let refused = format!("{:#}", refused.unwrap_err());
+    assert!(
+        refused.contains("being accessed by other users"),
+        "{refused}"
+    );
+    assert_eq!(
+        databases(world).await,
+        [name],
+        "neither of the two, nor half of one"
+    );
+    drop(held);
+    elsewhere(world);
 }
 
 /// Signs the whole log, and brings that to the anchor.
@@ -368,13 +401,7 @@ async fn what_is_not_kept_goes_and_what_was_altered_is_not_brought_back() {
         let said = refused(arguments).await;
         assert!(said.contains("is not what was written"), "{said}");
     }
-    let databases: i64 =
-        sqlx::query_scalar("select count(*) from pg_database where starts_with(datname, $1)")
-            .bind(world.database_url.rsplit_once('/').unwrap().1)
-            .fetch_one(&mut world.admin().await)
-            .await
-            .unwrap();
-    assert_eq!(databases, 0);
+    assert_eq!(databases(&world).await, [""; 0]);
 }
 
 /// The platform as a user runs it, on engines that it starts by itself. Answers what it said.

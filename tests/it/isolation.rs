@@ -124,6 +124,43 @@ async fn a_reader_on_behalf_of_one_account_sees_no_row_of_another_in_any_table()
         );
     }
 
+    // Functions that pass the policies ask on whose behalf themselves.
+    let passing = "select p.oid::regproc::text from pg_proc p
+                   where p.prosecdef and p.prokind = 'f' and p.pronamespace <> 'pg_catalog'::regnamespace
+                     and has_schema_privilege('proofline_reader', p.pronamespace, 'usage')
+                     and has_function_privilege('proofline_reader', p.oid, 'execute')
+                   order by 1";
+    let passing: Vec<String> = sqlx::query_scalar(passing)
+        .fetch_all(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(
+        passing,
+        [
+            "es.recognise_cluster",
+            // Whoever has the key that a shop's pages show finds out whose they are by it.
+            "rm_site_list_v1.site_by_embed_key",
+            "rm_subject_list_v1.subject_known_as",
+        ]
+    );
+    let known = "select array_agg(k.account_id) from rm_subject_list_v1.subject s,
+                   lateral rm_subject_list_v1.subject_known_as(s.account_id, array[s.subject_id]) k";
+    // The owner sees the rows, and the function what is set.
+    for (behalf, seen) in [
+        (Some(it.account), true),
+        (Some(other), false),
+        (None, false),
+    ] {
+        let mut tx = owner.begin().await.unwrap();
+        if let Some(account) = behalf {
+            let set = "select set_config('proofline.account', $1, true)";
+            let set = sqlx::query(set).bind(account.to_string());
+            set.execute(&mut *tx).await.unwrap();
+        }
+        let found: Option<Vec<Uuid>> = sqlx::query_scalar(known).fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(found.is_some(), seen, "{behalf:?}");
+    }
+
     // And the check would find one: a table that forgets its policy shows everybody's.
     let careless =
         "create schema rm_careless_v1; create table rm_careless_v1.row (account_id uuid not null);

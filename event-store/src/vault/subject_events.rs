@@ -60,6 +60,12 @@ impl SubjectEvents {
         }
     }
 
+    /// Whose data an event holds, with repeats: what the index is made of.
+    pub fn subjects_of(event: &RecordedEvent) -> Result<Vec<Uuid>, VaultError> {
+        let payload = event.payload_value().map_err(|_| VaultError::Malformed)?;
+        envelope::subjects(&payload)
+    }
+
     /// Empties an index that was made from another incarnation of the log, so that it is made anew. Answers whether it was.
     pub async fn begin_anew(&self, incarnation: Uuid) -> Result<bool, VaultError> {
         sqlx::query_scalar!(
@@ -155,8 +161,7 @@ type Rows = (Vec<Uuid>, Vec<i64>);
 fn index(events: &[Arc<RecordedEvent>]) -> Result<Rows, VaultError> {
     let mut rows = Rows::default();
     for event in events {
-        let payload = event.payload_value().map_err(|_| VaultError::Malformed)?;
-        for subject in envelope::subjects(&payload)? {
+        for subject in SubjectEvents::subjects_of(event)? {
             rows.0.push(subject);
             rows.1.push(event.position);
         }

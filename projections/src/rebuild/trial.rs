@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::{DecodeError, Event, OtherAggregate, State};
+use event_store::vault::{SubjectEvents, VaultError};
 use event_store::{EventLog, Log as _, RecordedEvent, StreamId, Withheld};
 use uuid::Uuid;
 
@@ -58,6 +59,8 @@ pub enum Why {
     Apply(#[source] OtherAggregate),
     #[error("leads to a state that does not serialise")]
     Serialise(#[source] serde_json::Error),
+    #[error("does not tell whose personal data it holds")]
+    Subjects(#[source] VaultError),
     #[error("does not fold into {projection}")]
     Fold {
         projection: &'static str,
@@ -154,6 +157,7 @@ impl Trial {
     /// Everything that is to be done with an event, up to what breaks.
     fn take(&mut self, recorded: &RecordedEvent) -> Result<(), Why> {
         let event = decode(recorded).map_err(Why::Decode)?;
+        SubjectEvents::subjects_of(recorded).map_err(Why::Subjects)?;
         let known = self.streams.get(&recorded.stream);
         if known.is_some_and(|stream| stream.state.is_none()) {
             self.tally(&recorded.stream).behind += 1;
@@ -243,6 +247,7 @@ impl Sum for Trial {
         self.notifications.keep(slots);
         self.integrations.keep(slots);
         self.proofs.keep(slots);
+        self.subjects.keep(slots);
     }
 
     fn size_bytes(&self) -> usize {
@@ -251,6 +256,7 @@ impl Sum for Trial {
             + self.notifications.size_bytes()
             + self.integrations.size_bytes()
             + self.proofs.size_bytes()
+            + self.subjects.size_bytes()
     }
 }
 

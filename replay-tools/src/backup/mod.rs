@@ -233,8 +233,9 @@ impl Backups {
         let Some(right) = create::Right::take(&self.source).await? else {
             return Ok(None);
         };
-        // First, since a disk may be full of what is not kept any longer.
-        self.places.prune(self.retention).await?;
+        // First, since a disk may be full of what is not kept any longer. A place that nothing may be removed from gets its backups
+        // all the same.
+        let pruned = self.places.prune(self.retention).await;
         let newest = self.places.all().await?.last().map(Manifest::taken_at);
         let made = match newest {
             Some(newest) if platform::clock::now() < newest + every => None,
@@ -246,7 +247,7 @@ impl Backups {
                 .set(newest.timestamp() as f64);
         }
         right.give_back().await;
-        Ok(made)
+        pruned.map(|_| made)
     }
 }
 

@@ -79,26 +79,28 @@ impl Places {
             });
         }
         let mut keys = Rising::begin(&target.keys_url, &found_keys.roles).await?;
-        let mut events = Rising::begin(&target.database_url, &found.roles).await?;
-        let filled = self.fill(&found, &found_keys, target, &keys.url, &events.url);
-        match filled.await {
-            Ok((log, copies)) => {
-                keys.rise().await?;
-                events.rise().await?;
-                Ok(Restored {
-                    manifest: found,
-                    keys: found_keys,
-                    log,
-                    copies,
-                })
-            }
+        let mut events = match Rising::begin(&target.database_url, &found.roles).await {
+            Ok(events) => events,
             Err(error) => {
-                for mut rising in [keys, events] {
-                    if let Err(left) = rising.fall().await {
-                        let left = &left as &dyn std::error::Error;
-                        tracing::warn!(left, "could not remove a database that was begun");
-                    }
-                }
+                keys.fall().await;
+                return Err(error);
+            }
+        };
+        let filled = self.fill(&found, &found_keys, target, &keys.url, &events.url);
+        let risen = match filled.await {
+            Ok(filled) => rise(&mut keys, &mut events).await.map(|()| filled),
+            Err(error) => Err(error),
+        };
+        match risen {
+            Ok((log, copies)) => Ok(Restored {
+                manifest: found,
+                keys: found_keys,
+                log,
+                copies,
+            }),
+            Err(error) => {
+                keys.fall().await;
+                events.fall().await;
                 Err(error)
             }
         }
@@ -270,7 +272,13 @@ impl Rising {
         Ok(())
     }
 
-    /// Gives it its name, in the place of one that is empty, to which nobody may be connected.
+    /// Removes the one of its name, which is empty, and to which nobody may be connected.
+    async fn clear(&mut self) -> Result<(), BackupError> {
+        let name = self.name.clone();
+        self.run("drop database if exists %I", &[&name]).await
+    }
+
+    /// Gives it its name.
     async fn rise(&mut self) -> Result<(), BackupError> {
         let name = self.name.clone();
         // Our own, which the server may not have seen end.
@@ -278,16 +286,25 @@ impl Rising {
             .bind(rising(&name))
             .execute(&mut self.server)
             .await?;
-        self.run("drop database if exists %I", &[&name]).await?;
         let both = [&*rising(&name), &*name];
         self.run("alter database %I rename to %I", &both).await
     }
 
+    /// Takes its name from it again.
+    async fn sink(&mut self) -> Result<(), BackupError> {
+        let name = self.name.clone();
+        let both = [&*name, &*rising(&name)];
+        self.run("alter database %I rename to %I", &both).await
+    }
+
     /// Removes it, and ends whatever of ours is connected to it.
-    async fn fall(&mut self) -> Result<(), BackupError> {
+    async fn fall(&mut self) {
         let name = rising(&self.name);
         let drop = "drop database if exists %I with (force)";
-        self.run(drop, &[&name]).await
+        if let Err(left) = self.run(drop, &[&name]).await {
+            let left = &left as &dyn std::error::Error;
+            tracing::warn!(left, "could not remove a database that was begun");
+        }
     }
 
     async fn run(&mut self, statement: &str, names: &[&str]) -> Result<(), BackupError> {
@@ -298,6 +315,20 @@ impl Rising {
             .await?;
         self.server.execute(&*statement).await?;
         Ok(())
+    }
+}
+
+/// Both or none: somebody may be connected to what stands at either's name.
+async fn rise(keys: &mut Rising, events: &mut Rising) -> Result<(), BackupError> {
+    keys.clear().await?;
+    events.clear().await?;
+    keys.rise().await?;
+    match events.rise().await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            keys.sink().await?;
+            Err(error)
+        }
     }
 }
 

@@ -259,6 +259,7 @@ pub(crate) async fn run(
                 anchor: anchor.open_known(data_dir).await?,
                 accesses: AccessLog::new(office.writer.clone()),
                 actor: ACTOR,
+                reason: office.reason.clone(),
             };
             verification.run(out).await
         }
@@ -365,6 +366,7 @@ impl Office {
         let asker = Asker {
             actor: ACTOR.to_owned(),
             request: json!(call.correlation_id),
+            reason: self.reason.clone(),
             expires_at: None,
         };
         let export = exports.export(self.account, subject, &asker).await?;

@@ -1,10 +1,13 @@
 //! What is held about a person, for that person.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::data_subject::{Access, Erasure};
-use domain::{AccountId, SubjectId};
+use cqrs_es::Aggregate as _;
+use domain::activity::Activity;
+use domain::data_subject::{Access, DataSubject, Erasure};
+use domain::{AccountId, CaseReference, SubjectId};
 use event_store::vault::{SubjectEvents, Vault, VaultError};
 use event_store::{
     AccessLog, AccessLogError, EventLog, Log as _, LogName, RecordedEvent, StreamId,
@@ -17,6 +20,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::audit::because;
 use crate::past::mask;
 
 const PURPOSE: &str = "subject_export";
@@ -89,11 +93,20 @@ pub struct Elsewhere {
 const ELSEWHERE: &[Elsewhere] = &[
     Elsewhere {
         place: "telemetry log, counters and analytics",
-        why: "They hold what pages showed and what was clicked, by site and page, without the id of a person.",
+        why: "They hold what pages showed and what was clicked, by site and page, without the id of a person. A page's address, \
+              which the shop chose, is kept without its query, and without what looks like an e-mail address.",
     },
     Elsewhere {
-        place: "archives",
-        why: "There are none.",
+        place: "dead letters, results of commands, snapshots",
+        why: "They hold ids, positions and hashes under a secret, and no personal data.",
+    },
+    Elsewhere {
+        place: "the log of accesses",
+        why: "It holds who opened the person's data, when and for what, under the ids that stand above, and nothing of the data.",
+    },
+    Elsewhere {
+        place: "backups, and what was exported for auditors",
+        why: "They are copies of the events and rows above, sealed as these are. Keys are backed up apart. Other archives there are none.",
     },
     Elsewhere {
         place: "logs and traces",
@@ -125,7 +138,9 @@ pub enum ExportError {
     Read(#[from] ReadError),
     #[error("could not read where the projections stand")]
     Positions(#[source] PositionError),
-    #[error("the projections have not reached position {position} yet")]
+    #[error(
+        "the projections have not reached position {position} yet, or an event is parked on the way there"
+    )]
     Behind { position: i64 },
     #[error("the opening could not be noted, so nothing is opened")]
     Note(#[source] AccessLogError),
@@ -152,6 +167,7 @@ impl ExportError {
 pub struct Asker {
     pub actor: String,
     pub request: Value,
+    pub reason: Option<CaseReference>,
     /// Of the link by which they do: it has to be the one that was handed out last.
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -199,7 +215,10 @@ impl Exports {
             actor: asker.actor.clone(),
             purpose: PURPOSE,
             subjects: ids.clone(),
-            what: json!({ "events": events.len(), "request": asker.request }),
+            what: because(
+                json!({ "events": events.len(), "request": asker.request }),
+                asker.reason.as_ref(),
+            ),
         };
         self.accesses
             .note(&access)
@@ -248,17 +267,24 @@ impl Exports {
         }
     }
 
+    /// What waits behind a parked event was passed, and is not in the read models.
     async fn reached(&self, head: i64) -> Result<(), ExportError> {
         let token = self.log.token(head);
         let all = followers();
         let waited = self.positions.wait_for(&all, token, PROJECTED_WITHIN).await;
-        match waited.map_err(ExportError::Positions)? {
-            Waited::Reached => Ok(()),
-            Waited::NotReached => Err(ExportError::Behind { position: head }),
+        let waited = waited.map_err(ExportError::Positions)?;
+        let status = self.positions.status().await;
+        let status = status.map_err(ExportError::Positions)?;
+        let served = status
+            .iter()
+            .filter(|one| one.is_served && one.log == Some(LogName::Events));
+        if waited == Waited::NotReached || served.map(|one| one.parked_keys).sum::<i64>() > 0 {
+            return Err(ExportError::Behind { position: head });
         }
+        Ok(())
     }
 
-    /// Those that hold the person's data, and those of the record, in order.
+    /// Those that hold the person's data with what happened to the same since, and those of the record, in order.
     async fn events(
         &self,
         account: AccountId,
@@ -276,17 +302,22 @@ impl Exports {
             let read = self.log.read_at(some).await;
             events.extend(read.map_err(ExportError::ReadLog)?);
         }
-        let stream = StreamId::of::<domain::data_subject::DataSubject>(&subject.to_string());
-        let mut sequence = 0;
-        loop {
-            let page = self
-                .log
-                .read_stream(&stream, sequence, READ_MAX as i64)
-                .await;
-            let page = page.map_err(ExportError::ReadLog)?;
-            let Some(last) = page.last() else { break };
-            sequence = last.sequence;
-            events.extend(page);
+        let mut streams = HashSet::from([StreamId::of::<DataSubject>(&subject.to_string())]);
+        let activities = events.iter().map(|event| &event.stream);
+        let activities = activities.filter(|stream| stream.aggregate_type == Activity::TYPE);
+        streams.extend(activities.cloned());
+        for stream in &streams {
+            let mut sequence = 0;
+            loop {
+                let page = self
+                    .log
+                    .read_stream(stream, sequence, READ_MAX as i64)
+                    .await;
+                let page = page.map_err(ExportError::ReadLog)?;
+                let Some(last) = page.last() else { break };
+                sequence = last.sequence;
+                events.extend(page);
+            }
         }
         events.retain(|event| event.tenant == *account.as_uuid() && event.position <= head);
         events.sort_by_key(|event| event.position);

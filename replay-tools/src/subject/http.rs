@@ -108,6 +108,7 @@ async fn fetch_export(
     let asker = Asker {
         actor: "link".to_owned(),
         request: json!(request.correlation_id),
+        reason: None,
         expires_at: Some(link.expires_at),
     };
     let export = app

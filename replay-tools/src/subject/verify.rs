@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use domain::AccountId;
+use domain::{AccountId, CaseReference};
 use event_store::seal::{Anchor, KeyChain, Note, Tombstone};
 use event_store::vault::{KeyProvider, SubjectEvents, Vault};
 use event_store::{Access, AccessLog, EventLog, Log as _};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::SEARCHED_WITHIN;
 use super::certificate::Certificate;
+use crate::audit::because;
 
 const READ_MAX: usize = 500;
 
@@ -32,6 +33,7 @@ pub(super) struct Verification {
     pub(super) anchor: Anchor,
     pub(super) accesses: AccessLog,
     pub(super) actor: &'static str,
+    pub(super) reason: Option<CaseReference>,
 }
 
 impl Verification {
@@ -48,7 +50,7 @@ impl Verification {
             actor: self.actor.to_owned(),
             purpose: "verify_erasure",
             subjects: ids.clone(),
-            what: json!({}),
+            what: because(json!({}), self.reason.as_ref()),
         };
         self.accesses.note(&access).await?;
         let looks = [

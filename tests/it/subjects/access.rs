@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
-use domain::AccountId;
+use chrono::{SubsecRound as _, TimeDelta};
+use commands::Call;
+use domain::{AccountId, ExportLink};
 use event_store::Role;
 use projections::held::held_about;
 use projections::{ReadError, ReadTx};
+use proofline::secrets::Secrets;
 use reqwest::Method;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use sqlx::Executor as _;
 use tests::World;
 use uuid::Uuid;
 
 use super::Office;
-use crate::served::answered;
+use crate::served::{Answered, answered, connections, order_of};
 use crate::support::TENANT;
 
 #[tokio::test]
@@ -85,27 +87,6 @@ async fn what_is_held_about_a_person_is_handed_out_by_a_link_and_noted() {
         "select count(*) from es.access_log where purpose = 'subject_export' and actor = 'link'";
     assert_eq!(office.it.count(noted).await, 2);
 
-    // What is stored of a request under a key is no hash that an address could be tried out by.
-    let keyed = office
-        .it
-        .request(Method::POST, "/v1/subjects")
-        .bearer_auth(&office.officer);
-    let body = json!({ "email": "anna.schmidt@example.com" });
-    let keyed = keyed.header("idempotency-key", "k-1").json(&body);
-    answered(keyed).await.is(200);
-    let mut plain = Sha256::new();
-    for part in ["POST", "/v1/subjects", &body.to_string()] {
-        plain.update((part.len() as u64).to_be_bytes());
-        plain.update(part);
-    }
-    let stored = "select count(*) filter (where request_hash = $1), count(*) from es.commands";
-    let (plain, stored): (i64, i64) = sqlx::query_as(stored)
-        .bind(plain.finalize().to_vec())
-        .fetch_one(&mut office.it.world.owner().await)
-        .await
-        .unwrap();
-    assert!(plain == 0 && stored > 0, "{plain} of {stored}");
-
     let altered = format!("{}A", &url[..url.len() - 1]);
     let altered = if altered == url {
         format!("{}B", &url[..url.len() - 1])
@@ -129,6 +110,116 @@ async fn what_is_held_about_a_person_is_handed_out_by_a_link_and_noted() {
         fetched = fetch(url).await;
     }
     fetched.problem(429, "rate-limited");
+}
+
+fn link_of(answer: &Answered) -> String {
+    format!("{}?format=json", answer.body["url"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_link_ends_when_access_is_asked_for_again_and_at_the_latest_when_it_says() {
+    let office = Office::open().await;
+    let _projecting = office.projecting();
+    office.order("Anna", 1).await;
+    let record = office.record_of("Anna").await;
+    let (asked, exports) = (
+        format!("{record}/access-requests"),
+        format!("{record}/exports"),
+    );
+    office.enter(&asked, json!({})).await.is(200);
+    let first = link_of(&office.enter(&exports, json!({})).await.is(201));
+    let fetch = async |url: &str| answered(office.it.request(Method::GET, url)).await;
+    fetch(&first).await.is(200);
+    office.enter(&asked, json!({})).await.is(200);
+    fetch(&first).await.problem(404, "not-found");
+    let second = link_of(&office.enter(&exports, json!({})).await.is(201));
+    assert_ne!(first, second);
+    fetch(&first).await.problem(404, "not-found");
+    fetch(&second).await.is(200);
+
+    // Of one that was handed out eight days ago.
+    let bob = office.record_of("Bob").await;
+    let subject: Uuid = bob.rsplit('/').next().unwrap().parse().unwrap();
+    let now = platform::clock::now().trunc_subsecs(3);
+    let link = ExportLink {
+        account_id: office.it.account.into(),
+        subject_id: subject.into(),
+        expires_at: now - TimeDelta::days(1),
+    };
+    let call = Call {
+        account: link.account_id,
+        actor: "test".to_owned(),
+        at: now - TimeDelta::days(8),
+        correlation_id: Uuid::now_v7(),
+        request_id: "r".to_owned(),
+        source: "test",
+        key: None,
+        if_match: None,
+        causation_id: None,
+        reason: None,
+    };
+    let subjects = &office.it.commands.subjects;
+    subjects
+        .request_access(&call, link.subject_id)
+        .await
+        .unwrap();
+    let handed_out = subjects
+        .hand_out(&call, link.subject_id, link.expires_at)
+        .await
+        .unwrap();
+    assert_eq!(handed_out.1, link.expires_at);
+    let secrets = Secrets::open(&connections(&office.it.world)).await.unwrap();
+    let token = secrets.exports.sign(&link.to_bytes());
+    let expired = fetch(&format!("/subject-exports/{token}")).await;
+    expired.problem(422, "token-expired");
+}
+
+/// The export says that it is complete.
+#[tokio::test]
+async fn what_became_of_an_order_is_exported_and_nothing_while_events_wait() {
+    let office = Office::open().await;
+    let _projecting = office.projecting();
+    let order = order_of("Anna", 1);
+    for topic in ["orders/create", "orders/cancelled"] {
+        office
+            .it
+            .deliver(&office.shop, topic, topic, &order)
+            .await
+            .is(200);
+    }
+    let record = office.record_of("Anna").await;
+    let asked = format!("{record}/access-requests");
+    office.enter(&asked, json!({})).await.is(200);
+    let link = office
+        .enter(&format!("{record}/exports"), json!({}))
+        .await
+        .is(201);
+    let fetch = async || answered(office.it.request(Method::GET, &link_of(&link))).await;
+    let mut owner = office.it.world.owner().await;
+    owner
+        .execute("insert into es.parked_keys (name, version, bucket, position_from) values ('subject_list', 1, 7, 1)")
+        .await
+        .unwrap();
+    assert_eq!(fetch().await.status, 503);
+    owner.execute("delete from es.parked_keys").await.unwrap();
+    // What can't be noted stays closed.
+    let (rename, back) = (
+        "alter function es.note_access rename to lost",
+        "alter function es.lost rename to note_access",
+    );
+    owner.execute(rename).await.unwrap();
+    let unnoted = fetch().await;
+    assert!(unnoted.status.is_server_error(), "{unnoted:?}");
+    assert!(!unnoted.body.to_string().contains("Schmidt"), "{unnoted:?}");
+    owner.execute(back).await.unwrap();
+    let export = fetch().await.is(200);
+    let told: Vec<_> = export.body["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["event_type"].as_str().unwrap())
+        .collect();
+    assert_eq!(told[..2], ["activity.recorded", "activity.withdrawn"]);
 }
 
 #[tokio::test]

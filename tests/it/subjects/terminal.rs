@@ -62,9 +62,19 @@ async fn an_operator_answers_requests_at_a_terminal_and_looks_whether_somebody_i
     );
     let folder = world.key_file().with_file_name("export");
     let (out, anchor_named) = (folder.to_str().unwrap(), anchor.to_str().unwrap());
-    let said = run("export", &["--out", out, "--anchor", anchor_named])
-        .await
-        .unwrap();
+    let said = run(
+        "export",
+        &[
+            "--out",
+            out,
+            "--anchor",
+            anchor_named,
+            "--reason",
+            "ticket:7",
+        ],
+    )
+    .await
+    .unwrap();
     assert!(said.contains("answered the request"), "{said}");
     let written = std::fs::read_to_string(folder.join("subject.json")).unwrap();
     assert!(written.contains("anna.schmidt@example.com"));
@@ -116,7 +126,21 @@ async fn an_operator_answers_requests_at_a_terminal_and_looks_whether_somebody_i
         .execute(&mut world.owner().await)
         .await
         .unwrap();
-    let found = format!("{:#}", run("verify-erasure", &verify).await.unwrap_err());
+    let asked = [&verify[..], &["--reason", "ticket:8"]].concat();
+    let found = format!("{:#}", run("verify-erasure", &asked).await.unwrap_err());
     assert!(found.contains("FAILED  read models"), "{found}");
     assert_eq!(found.matches("FAILED").count(), 1, "{found}");
+    let noted = "select purpose, what ->> 'reason' from es.access_log where what ->> 'reason' is not null order by accessed_at";
+    let noted: Vec<(String, String)> = sqlx::query_as(noted)
+        .fetch_all(&mut world.owner().await)
+        .await
+        .unwrap();
+    let expected = [
+        ("subject_export", "ticket:7"),
+        ("verify_erasure", "ticket:8"),
+    ];
+    assert_eq!(
+        noted,
+        expected.map(|(purpose, reason)| (purpose.to_owned(), reason.to_owned()))
+    );
 }

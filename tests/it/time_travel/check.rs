@@ -38,7 +38,7 @@ async fn every_event_that_breaks_is_told_and_the_rest_is_tried() {
     // A site that was never registered has no row to rename.
     let nowhere = ("site", Uuid::now_v7());
     world.append(account, nowhere, 0, &[renamed("Boats")]).await;
-    // As who owns the database and can switch every guard off.
+    // As who owns the database and can switch every guard off: an event that does not decode, and one with half an envelope.
     let mut owner = world.owner().await;
     for sql in [
         "set session_replication_role = replica",
@@ -46,6 +46,11 @@ async fn every_event_that_breaks_is_told_and_the_rest_is_tried() {
            select 7, tenant_id, aggregate_type, 'elsewhere', 1, bucket, gen_random_uuid(), 'activity.recorded', '1',
                   clock_timestamp(), command_id, correlation_id, causation_id, actor, '{"kind": "Anna"}', metadata
            from es.events where position = 3"#,
+        r#"insert into es.events
+           select 8, tenant_id, aggregate_type, aggregate_id, 5, bucket, gen_random_uuid(), 'site.renamed', '1',
+                  clock_timestamp(), command_id, correlation_id, causation_id, actor,
+                  '{"name": "Boats", "at": "2026-11-22T12:00:00Z", "note": {"$pii": {}}}', metadata
+           from es.events where position = 1"#,
     ] {
         owner.execute(sql).await.unwrap();
     }
@@ -54,22 +59,22 @@ async fn every_event_that_breaks_is_told_and_the_rest_is_tried() {
     let found: Value = serde_json::from_slice(&broken.stdout).unwrap();
     let positions: Vec<_> = found["broken"].as_array().unwrap().iter().collect();
     let positions: Vec<_> = positions.iter().map(|one| &one["position"]).collect();
-    assert_eq!(positions, [4, 6, 7]);
+    assert_eq!(positions, [4, 6, 7, 8]);
     assert_eq!(
         (&found["broken_count"], &found["behind_count"]),
-        (&json!(3), &json!(1))
+        (&json!(4), &json!(1))
     );
     let text = replay(&world, &["check", "--list", "2"]).await;
     let stderr = String::from_utf8(text.stderr).unwrap();
     let text = String::from_utf8(text.stdout).unwrap();
-    assert!(stderr.contains("3 events break in this build"), "{stderr}");
+    assert!(stderr.contains("4 events break in this build"), "{stderr}");
     for words in [
         &format!(
             "BREAKS     position 4, site.vanished version 1 of site {site}: it does not decode"
         ),
         "it does not fold into site_list",
         "an earlier event should have made",
-        "and 1 more",
+        "and 2 more",
         "behind     1 events",
     ] {
         assert!(text.contains(words), "{words}: {text}");
