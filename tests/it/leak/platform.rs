@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
-use super::{CONTROL, ERASED, MARK, PEOPLE, email, name};
+use super::search::Traces;
+use super::{CONTROL, ERASED, MARK, PEOPLE, email, name, reviewer};
 use crate::faults::Stage;
 use crate::served::{SECRET, SHOP, sign};
 
@@ -27,13 +28,29 @@ pub(super) struct Platform {
     pub(super) stage: Stage,
     officer: String,
     client: Client,
+    pub(super) traces: Traces,
     /// Method and path of what was asked for, as the OpenAPI document names them.
     asked: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Platform {
     pub(super) async fn start() -> Self {
-        let stage = Stage::set_with(&[("PROOFLINE_LOG", "debug")]).await;
+        let (traces, collector) = Traces::collect().await;
+        let environment = [
+            ("PROOFLINE_LOG", "debug"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector),
+        ];
+        let mut stage = Stage::set_with(&environment).await;
+        // Images of pages in the write-ahead log are compressed by default, and nothing would be found in them.
+        let mut owner = PgConnection::connect(&stage.connections.database_url)
+            .await
+            .unwrap();
+        owner
+            .execute("do $$ begin execute format('alter role %I set wal_compression = off', current_user); end $$")
+            .await
+            .unwrap();
+        stage.kill_platform().await;
+        stage.start_platform().await;
         let secrets = Secrets::open(&stage.connections).await.unwrap();
         let account = platform::api_key::ApiKey::parse(&stage.key)
             .unwrap()
@@ -52,6 +69,7 @@ impl Platform {
         Self {
             officer: issued.rsplit_once(' ').unwrap().1.to_owned(),
             client: Client::new(),
+            traces,
             asked: Mutex::default(),
             stage,
         }
@@ -171,7 +189,8 @@ impl Platform {
         let mut review = None;
         for person in 0..20 {
             let report = json!({ "kind": "review", "occurred_at": platform::clock::now(), "product": "Shoe",
-                                 "buyer": { "first_name": name(person), "city": name(person) } });
+                                 "external_id": format!("review/{person}"),
+                                 "buyer": { "first_name": reviewer(person), "city": reviewer(person) } });
             let made = self.merchant(&format!("{at}/activities"), report).await;
             review.get_or_insert(text(&made, "id"));
         }
@@ -413,7 +432,7 @@ impl Platform {
         )
     }
 
-    /// Every person whose text is in what every envelope of the log opens to.
+    /// Every person whose text is in what every envelope of the log opens to. Who wrote a review is not known by their address.
     pub(super) async fn known(&self) -> BTreeSet<usize> {
         let pool = connect(&self.stage.connections.database_url, Role::Projector, 2).unwrap();
         let log = EventLog::open(pool).await.unwrap();
@@ -429,11 +448,11 @@ impl Platform {
                     .await
                     .unwrap();
                 let opened = payload.to_string();
-                let names = opened.match_indices(MARK);
-                known.extend(names.map(|(at, _)| {
-                    let number = &opened[at + MARK.len() + 1..][..4];
-                    number.parse::<usize>().unwrap()
-                }));
+                let names = opened
+                    .match_indices(MARK)
+                    .map(|(at, _)| &opened[at + MARK.len()..]);
+                let names = names.filter_map(|name| name.strip_prefix('p'));
+                known.extend(names.map(|name| name[..4].parse::<usize>().unwrap()));
             }
         }
         known

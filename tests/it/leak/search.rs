@@ -1,7 +1,17 @@
 //! Looking for a text in all that engines and platform keep.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::post;
+use sqlx::{Connection as _, PgConnection};
+use tokio::net::TcpListener;
 
 use super::platform::Platform;
 
@@ -15,16 +25,102 @@ pub(super) fn holding(folder: &Path, text: &str) -> Vec<String> {
             let (path, kind) = (entry.path(), entry.file_type().unwrap());
             if kind.is_dir() {
                 folders.push(path);
-            } else if kind.is_file()
-                // An engine may have removed it meanwhile.
-                && let Ok(bytes) = std::fs::read(&path)
-                && memchr::memmem::find(&bytes, text.as_bytes()).is_some()
-            {
-                found.push(path.display().to_string());
+            } else if kind.is_file() {
+                match std::fs::read(&path) {
+                    Ok(bytes) if holds(&bytes, text) => found.push(path.display().to_string()),
+                    Ok(_) => {}
+                    // An engine removed it meanwhile.
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{path:?}"),
+                }
             }
         }
     }
     found
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    memchr::memmem::find(bytes, text.as_bytes()).is_some()
+}
+
+/// As Postgres shows the bytes of a text.
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Which of the dumps below a folder hold the text once Postgres's own program has unpacked them.
+pub(super) fn dumps_holding(folder: &Path, text: &str) -> BTreeMap<String, bool> {
+    let dumps = holding(folder, "PGDMP")
+        .into_iter()
+        .filter(|path| path.ends_with(".dump"));
+    dumps
+        .map(|path| {
+            let unpacked = Command::new("pg_restore")
+                .args(["--file=-", &path])
+                .output()
+                .unwrap();
+            let told = String::from_utf8_lossy(&unpacked.stderr);
+            assert!(unpacked.status.success(), "{path}: {told}");
+            let found = holds(&unpacked.stdout, text) || holds(&unpacked.stdout, &hex(text));
+            (path, found)
+        })
+        .collect()
+}
+
+/// Tables of a Postgres database of which a row holds the text in any column: large values are compressed, so the engine is asked.
+pub(super) async fn tables_holding(database_url: &str, text: &str) -> Vec<String> {
+    let mut owner = PgConnection::connect(database_url).await.unwrap();
+    let tables = "select oid::regclass::text from pg_class
+                  where relkind in ('r', 'm') and relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)";
+    let tables: Vec<String> = sqlx::query_scalar(tables)
+        .fetch_all(&mut owner)
+        .await
+        .unwrap();
+    let mut holding = Vec::new();
+    for table in tables {
+        let found = format!(
+            "select exists (select from {table} t where t::text like '%{text}%' or t::text like '%{}%')",
+            hex(text)
+        );
+        let found: bool = sqlx::query_scalar(&found)
+            .fetch_one(&mut owner)
+            .await
+            .unwrap();
+        holding.extend(found.then_some(table));
+    }
+    holding
+}
+
+/// What a collector of traces is sent.
+#[derive(Clone, Default)]
+pub(super) struct Traces(Arc<Mutex<Vec<Bytes>>>);
+
+impl Traces {
+    /// Answers also where it listens.
+    pub(super) async fn collect() -> (Self, String) {
+        let traces = Self::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let receive =
+            async |State(traces): State<Self>, body: Bytes| traces.0.lock().unwrap().push(body);
+        let router = Router::new()
+            .route("/v1/traces", post(receive))
+            .layer(DefaultBodyLimit::disable())
+            .with_state(traces.clone());
+        tokio::spawn(async { axum::serve(listener, router).await });
+        (traces, url)
+    }
+
+    /// Nothing that was sent holds the text.
+    pub(super) fn check(&self, text: &str) {
+        let sent = self.0.lock().unwrap();
+        for shown in ["/v1/subjects", "/hooks/{integration_id}", "append"] {
+            assert!(
+                sent.iter().any(|body| holds(body, shown)),
+                "no span tells of {shown}"
+            );
+        }
+        assert!(!sent.iter().any(|body| holds(body, text)));
+    }
 }
 
 /// Rows of every ClickHouse table that hold the text in any column. Parts are compressed, so the engine is asked.
