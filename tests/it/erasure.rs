@@ -6,6 +6,7 @@ mod trees;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use chrono::DateTime;
 use event_store::vault::{
@@ -50,6 +51,36 @@ fn another(world: &World, provider: Arc<dyn KeyProvider>) -> Vault {
 
 fn key_file(world: &World) -> LocalKeyFile {
     LocalKeyFile::open_or_create(&world.key_file()).unwrap()
+}
+
+/// The key database as builds from before there were trees have it.
+const BEFORE_TREES: &str = "drop table keys.tree, keys.individual;
+     drop index keys.subject_to_puncture, keys.successor_by_heir;
+     alter table keys.subject drop column holds;
+     delete from _sqlx_migrations where version >= 20261122000060";
+
+/// As those builds made them, all of one bucket.
+async fn put_own_keys(keys: &mut PgConnection, provider: &LocalKeyFile, whose: &[(Uuid, Uuid)]) {
+    let wrapped_by = provider.current(KeyBucket(3)).await.unwrap();
+    sqlx::query("insert into keys.provider_key (id) values ($1)")
+        .bind(&wrapped_by)
+        .execute(&mut *keys)
+        .await
+        .unwrap();
+    for (tenant, person) in whose {
+        let key = SubjectKey::from_slice(&rand::random::<[u8; 32]>()).unwrap();
+        let stored =
+            "insert into keys.subject (subject_id, tenant_id, bucket, provider_key_id, wrapped_key)
+                      values ($1, $2, 3, $3, $4)";
+        sqlx::query(stored)
+            .bind(person)
+            .bind(tenant)
+            .bind(&wrapped_by)
+            .bind(provider.wrap(&wrapped_by, *person, &key).await.unwrap())
+            .execute(&mut *keys)
+            .await
+            .unwrap();
+    }
 }
 
 /// What a backup of the key database would hold: subject, the provider's name of the key, and the wrapped bytes.
@@ -141,6 +172,28 @@ async fn another_process_forgets_the_key_of_a_subject_that_was_erased_here() {
         opened(&there, event, payload).await.unwrap(),
         erased(subject)
     );
+}
+
+/// Nobody tells it: it looks for who was erased.
+#[tokio::test]
+async fn another_process_finds_out_by_itself_who_was_erased() {
+    let world = World::new().await;
+    let (here, there) = (world.vault(), world.vault());
+    let (event, gone, kept) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    for subject in [gone, kept] {
+        sealed(&there, event, subject).await;
+    }
+    here.erase(TENANT, &[gone]).await.unwrap();
+    // A key is cached for five minutes.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match there.seal(TENANT, event, &mut about(gone)).await {
+            Err(VaultError::Erased(_)) => break,
+            sealed => assert!(Instant::now() < deadline, "{sealed:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    sealed(&there, event, kept).await;
 }
 
 #[tokio::test]

@@ -441,6 +441,8 @@ impl Watch {
                         );
                         cached.invalidate_all();
                         trees.invalidate_all();
+                        cached.run_pending_tasks();
+                        trees.run_pending_tasks();
                         since = None;
                     }
                 }

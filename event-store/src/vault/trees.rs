@@ -187,6 +187,7 @@ impl Vault {
         }
         let read = read.map(Arc::new);
         if let Some(read) = &read {
+            metrics::counter!("proofline_key_tree_reads_total").increment(1);
             self.trees.insert(id, read.clone());
         }
         Ok(read)

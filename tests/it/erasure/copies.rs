@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering;
 use event_store::seal::{Due, Sealer};
 use event_store::vault::{KeyCopies, KeyProvider as _, Vault, VaultError};
 use event_store::{Place, Role, connect};
+use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tests::World;
 use uuid::Uuid;
 
-use super::{Faulty, about, another, erased, key_file, opened, sealed};
+use super::{BEFORE_TREES, Faulty, about, another, erased, key_file, opened, put_own_keys, sealed};
 use crate::support::{BACK_KEYS_UP, PUT_KEYS_BACK, TENANT, append};
 
 /// Erased again and again, so that the same keys are wrapped anew several times; the copies are of every time.
@@ -245,6 +246,71 @@ async fn an_old_signing_key_that_comes_back_wrapped_by_nothing_holds_no_erasure_
     sealer.seal(Due::Now).await.unwrap();
     let erased = restored.erase(tenant, &[beside]).await.unwrap();
     assert!(erased[0].receipt.is_some(), "{erased:?}");
+}
+
+/// They are all own keys, of people who came after the backup was made.
+#[tokio::test]
+async fn copies_from_before_there_were_trees_are_taken() {
+    let world = World::new().await;
+    let (event, people): (_, Vec<Uuid>) =
+        (Uuid::now_v7(), (0..3).map(|_| Uuid::now_v7()).collect());
+    let mut keys = PgConnection::connect(&world.keys_url).await.unwrap();
+    keys.execute(BACK_KEYS_UP).await.unwrap();
+    keys.execute(BEFORE_TREES).await.unwrap();
+    let whose: Vec<(Uuid, Uuid)> = people.iter().map(|person| (TENANT, *person)).collect();
+    put_own_keys(&mut keys, &key_file(&world), &whose).await;
+    migrations::keys(&world.keys_url).await.unwrap();
+    let vault = world.vault();
+    let mut payloads = Vec::new();
+    for person in &people {
+        payloads.push(sealed(&vault, event, *person).await);
+    }
+    vault.erase(TENANT, &people[..1]).await.unwrap();
+    let copies = as_before_trees(&world);
+    assert_eq!(copies, 2, "of the two who are left");
+    keys.execute(PUT_KEYS_BACK).await.unwrap();
+    keys.execute("truncate keys.individual").await.unwrap();
+
+    let restored = world.vault();
+    let taken = restored.take_copies().await.unwrap();
+    assert_eq!((taken.keys, taken.lost), (2, 0));
+    // Whoever comes now has a key from a tree, whichever tree it is.
+    for _ in 0..60 {
+        sealed(&restored, event, Uuid::now_v7()).await;
+    }
+    let fresh = world.vault();
+    for (person, payload) in people.iter().zip(payloads).skip(1) {
+        let opened = opened(&fresh, event, payload).await.unwrap();
+        assert_eq!(opened, about(*person));
+    }
+}
+
+/// Rewrites every copy as the version of then. Answers how many keys they hold.
+fn as_before_trees(world: &World) -> usize {
+    let folder = world
+        .key_file()
+        .with_file_name("key-backups")
+        .join("rewrapped");
+    let mut keys = 0;
+    for wrapped_by in std::fs::read_dir(folder).unwrap() {
+        for file in std::fs::read_dir(wrapped_by.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            let mut copied: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            let trees = copied.as_object_mut().unwrap().remove("trees").unwrap();
+            let of_trees: Vec<&Value> = trees
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|tree| &tree["key"])
+                .collect();
+            let own = copied["keys"].as_array_mut().unwrap();
+            own.retain(|key| !of_trees.contains(&&key["subject"]));
+            keys += own.len();
+            copied["version"] = json!(1);
+            std::fs::write(&path, copied.to_string()).unwrap();
+        }
+    }
+    keys
 }
 
 #[tokio::test]

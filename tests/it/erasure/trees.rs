@@ -1,6 +1,6 @@
 //! The trees that keys derive from: made once, whoever comes first, and punctured by several at a time.
 
-use event_store::vault::{KeyBucket, KeyCopies, KeyProvider as _, SubjectKey, Vault, VaultError};
+use event_store::vault::{KeyCopies, Vault, VaultError};
 use event_store::{Place, Role, connect};
 use futures::future::{join_all, try_join_all};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tests::World;
 use uuid::Uuid;
 
-use super::{about, erased, key_file, opened, sealed};
+use super::{BEFORE_TREES, about, erased, key_file, opened, put_own_keys, sealed};
 use crate::support::{OTHER_TENANT, TENANT};
 
 fn people(count: usize) -> Vec<Uuid> {
@@ -70,16 +70,10 @@ async fn processes_that_erase_at_once_lose_nobody_and_keep_nobody() {
     }
 }
 
-/// The key database as builds from before there were trees have it.
-const BEFORE_TREES: &str = "drop table keys.tree, keys.individual;
-     drop index keys.subject_to_puncture, keys.successor_by_heir;
-     alter table keys.subject drop column holds;
-     delete from _sqlx_migrations where version >= 20261122000060";
-
 #[tokio::test]
 async fn who_had_a_key_of_their_own_before_there_were_trees_keeps_it() {
     let world = World::new().await;
-    let (event, provider) = (Uuid::now_v7(), key_file(&world));
+    let event = Uuid::now_v7();
     let (anna, ben, carl, new) = (
         Uuid::now_v7(),
         Uuid::now_v7(),
@@ -88,24 +82,8 @@ async fn who_had_a_key_of_their_own_before_there_were_trees_keeps_it() {
     );
     let mut keys = PgConnection::connect(&world.keys_url).await.unwrap();
     keys.execute(BEFORE_TREES).await.unwrap();
-    let wrapped_by = provider.current(KeyBucket(3)).await.unwrap();
-    let used = "insert into keys.provider_key (id) values ($1)";
-    let used = sqlx::query(used).bind(&wrapped_by);
-    used.execute(&mut keys).await.unwrap();
-    for (tenant, person) in [(TENANT, anna), (TENANT, ben), (OTHER_TENANT, carl)] {
-        let key = SubjectKey::from_slice(&rand::random::<[u8; 32]>()).unwrap();
-        let stored =
-            "insert into keys.subject (subject_id, tenant_id, bucket, provider_key_id, wrapped_key)
-                      values ($1, $2, 3, $3, $4)";
-        sqlx::query(stored)
-            .bind(person)
-            .bind(tenant)
-            .bind(&wrapped_by)
-            .bind(provider.wrap(&wrapped_by, person, &key).await.unwrap())
-            .execute(&mut keys)
-            .await
-            .unwrap();
-    }
+    let whose = [(TENANT, anna), (TENANT, ben), (OTHER_TENANT, carl)];
+    put_own_keys(&mut keys, &key_file(&world), &whose).await;
     migrations::keys(&world.keys_url).await.unwrap();
     let vault = world.vault();
     let of_anna = sealed(&vault, event, anna).await;
