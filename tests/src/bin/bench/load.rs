@@ -53,6 +53,10 @@ impl Measured {
         self.latency_ns.record(nanos).context("record a latency")
     }
 
+    pub(crate) fn units(&self) -> u64 {
+        self.units
+    }
+
     /// Per second.
     pub(crate) fn rate(&self) -> f64 {
         self.units as f64 / self.took.as_secs_f64()

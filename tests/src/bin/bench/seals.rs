@@ -35,6 +35,24 @@ pub(crate) async fn sealer(
     ))
 }
 
+/// What was appended was sealed while it was, but for the last second's.
+pub(crate) async fn ensure_sealed_meanwhile(
+    database_url: &str,
+    before: i64,
+    appended: &Measured,
+) -> Result<()> {
+    let pool = connect(database_url, Role::Sealer, 1)?;
+    let sealed: i64 = sqlx::query_scalar("select max(size) from es.tree_heads")
+        .fetch_one(&pool)
+        .await?;
+    let (sealed, appended) = (sealed - before, appended.units());
+    ensure!(
+        sealed.cast_unsigned() > appended / 2,
+        "of {appended} events {sealed} were sealed meanwhile"
+    );
+    Ok(())
+}
+
 /// Compares every event of a log with what was signed for it.
 pub(crate) async fn audit(
     sealer: &Sealer,

@@ -33,6 +33,8 @@ const CALLERS_SLOW: [usize; 2] = [1, 64];
 const COMMIT_DELAY_US: u32 = 300;
 /// How many append at once while the log is sealed.
 const SEALED_CALLERS: usize = 64;
+/// So long at least, since a log is sealed once a second.
+const SEALED_FOR: Duration = Duration::from_secs(5);
 const RELOAD: &str = "select pg_reload_conf()";
 /// The short log of growth.
 const SHORT: i64 = 100_000;
@@ -245,18 +247,20 @@ impl Suite {
         let (mut sealed, mut plain) = (Measured::default(), Measured::default());
         let (url, anchor) = (&self.connections.database_url, self.connections.anchor());
         let sealer = seals::sealer(&self.connections, url, &anchor).await?;
+        let time = self.pace.time.max(SEALED_FOR);
         for _ in 0..self.pace.rounds {
             let callers = self.platform.appends(SEALED_CALLERS)?;
-            plain.add(load::run(callers, self.pace.time).await?);
+            plain.add(load::run(callers, time).await?);
             // What was appended without seals until here is not what is measured.
-            sealer.seal(Due::Now).await?;
+            let before = sealer.seal(Due::Now).await?;
             sealer.anchor().await?;
             let callers = self.platform.personal_appends(SEALED_CALLERS)?;
             let measured = tokio::select! {
-                measured = load::run(callers, self.pace.time) => measured,
+                measured = load::run(callers, time) => measured?,
                 never = sealer.run() => match never {},
             };
-            sealed.add(measured?);
+            seals::ensure_sealed_meanwhile(url, before, &measured).await?;
+            sealed.add(measured);
         }
         Ok(Entry::rate(
             "seal.overhead",
