@@ -283,7 +283,7 @@ impl Executor {
 
     /// Before a command under a key is denied: the same command may have been done meanwhile, by a request that this one
     /// repeats, and be the very reason of the denial.
-    async fn deny(
+    pub(crate) async fn deny(
         &self,
         call: &Call,
         tenant: Uuid,

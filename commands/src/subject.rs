@@ -137,9 +137,13 @@ impl Subjects {
         person: &Person,
         consent: NewConsent,
     ) -> Result<Committed, CommandError> {
-        match self.grant(call, person, consent.clone()).await {
+        let granted = match self.grant(call, person, consent.clone()).await {
             // Linked, unlinked, or given its text just then.
             Err(CommandError::Taken) => self.grant(call, person, consent).await,
+            granted => granted,
+        };
+        match granted {
+            Err(error) => self.executor.deny(call, call.account.into(), error).await,
             granted => granted,
         }
     }
@@ -182,12 +186,14 @@ impl Subjects {
             let last = self.executor.tagged(account.into(), tag, &types).await;
             last.map(|last| last.is_some())
         };
-        if has(&wording).await? {
-            return Ok(None);
-        }
+        // Which of the two is asked first matters: an event has both.
         if has(&version).await? {
-            let refused = DataSubjectError::OtherWording;
-            return Err(CommandError::Refused(Box::new(refused)));
+            return match has(&wording).await? {
+                true => Ok(None),
+                false => Err(CommandError::Refused(Box::new(
+                    DataSubjectError::OtherWording,
+                ))),
+            };
         }
         let unnamed = Excluded {
             tag: version.clone(),

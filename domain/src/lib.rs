@@ -63,6 +63,6 @@ pub use crate::state::{OtherAggregate, State};
 pub use crate::stored_names::UnknownName;
 pub use crate::text::{
     AccountName, CaseReference, ConsentEvidence, ConsentText, ExternalId, InvalidReference, Label,
-    NotificationName, ProductTitle, SiteName, TextError,
+    NotificationName, ProductTitle, SiteName, TextError, holds_address,
 };
 pub use crate::words::{ChangedFact, Fact, changed_facts};

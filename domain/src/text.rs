@@ -54,6 +54,11 @@ fn check_length(text: &str, max: usize) -> Result<&str, TextError> {
     Ok(text)
 }
 
+/// Whether it may be, or hold, an e-mail address, also as a URL writes one.
+pub fn holds_address(text: &str) -> bool {
+    text.contains(['@', '\u{FF20}', '\u{FE6B}']) || text.to_ascii_lowercase().contains("%40")
+}
+
 /// Control characters, line breaks, and the marks that reorder the text around them: a name on a shop's page must
 /// not be able to turn its neighbours around.
 fn is_control(c: char) -> bool {
@@ -213,9 +218,10 @@ pub struct ConsentText(String);
 impl ConsentText {
     pub const CHARS_MAX: usize = 10_000;
 
-    /// Trims and checks.
+    /// Trims and checks. A line may end as forms send it, and is kept without the carriage return.
     pub fn parse(raw: &str) -> Result<Self, TextError> {
-        let text = raw.trim();
+        let text = raw.replace("\r\n", "\n");
+        let text = text.trim();
         if text.chars().any(|c| c != '\n' && is_control(c)) {
             return Err(TextError::ControlCharacter);
         }
@@ -292,7 +298,7 @@ impl ExternalId {
 
     /// The same for what somebody thinks up: it is stored as it is, so it must not be what a person is known by.
     pub fn reported(raw: &str) -> Result<Self, TextError> {
-        if raw.contains('@') {
+        if holds_address(raw) {
             return Err(TextError::Address);
         }
         Self::parse(raw)
@@ -370,14 +376,16 @@ mod tests {
     #[test]
     fn an_address_is_no_external_id_unless_it_was_stored_as_one() {
         let address = "anna@example.com";
-        assert_eq!(ExternalId::reported(address), Err(TextError::Address));
+        for known_by in [address, "anna%40example.com", "anna＠example.com"] {
+            assert_eq!(ExternalId::reported(known_by), Err(TextError::Address));
+        }
         assert!(ExternalId::reported("order-1").is_ok());
         assert!(ExternalId::parse(address).is_ok());
     }
 
     #[test]
     fn a_wording_keeps_its_lines_and_nothing_else_that_is_invisible() {
-        let text = ConsentText::parse(" I agree.\n\nI may withdraw at any time.\n").unwrap();
+        let text = ConsentText::parse(" I agree.\r\n\nI may withdraw at any time.\n").unwrap();
         assert_eq!(text.as_str(), "I agree.\n\nI may withdraw at any time.");
         for bad in ["a\rb", "a\0b", "a\u{202E}b"] {
             assert_eq!(ConsentText::parse(bad), Err(TextError::ControlCharacter));

@@ -1,11 +1,17 @@
 //! Who reads on behalf of an account sees that account's rows, whatever the query: for every table that has an account.
 
 use event_store::{Role, connect};
-use serde_json::json;
+use proofline::secrets::Secrets;
+use proofline::{account, write_side};
+use reqwest::Client;
+use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::served::{Served, order};
+use tests::World;
+
+use crate::part::{Part, until};
+use crate::served::{Served, connections, order};
 
 /// Those that read on behalf of one account.
 const OF_ONE_ACCOUNT: [Role; 2] = [Role::Reader, Role::Compliance];
@@ -238,5 +244,114 @@ async fn on_read_models_the_rule_holds_for_their_owner_too() {
     assert!(tables.len() >= 5, "{tables:?}");
     for (table, forced) in tables {
         assert!(forced, "{table}");
+    }
+}
+
+/// The roles that each process works as, as docs/operations.md lists them.
+const PARTS: [(&str, &[&str]); 3] = [
+    (
+        "write-api",
+        &["reader", "writer", "projector", "sealer", "vault"],
+    ),
+    (
+        "read-api",
+        &["reader", "projector", "compliance", "sealer", "vault"],
+    ),
+    (
+        "projector",
+        &["reader", "projector", "compliance", "sealer", "vault"],
+    ),
+];
+const ROLES: [&str; 8] = [
+    "proofline_writer",
+    "proofline_projector",
+    "proofline_reader",
+    "proofline_sealer",
+    "proofline_compliance",
+    "proofline_vault",
+    "proofline_maintenance",
+    "es_owner",
+];
+
+fn as_login(url: &str, login: &str) -> String {
+    let (_, at) = url.rsplit_once('@').unwrap();
+    format!("postgres://{login}:secret@{at}")
+}
+
+/// Each process with a login of its own, which is no superuser and owns nothing.
+#[tokio::test]
+async fn no_process_needs_to_be_able_to_do_more_than_its_part() {
+    let world = World::new().await;
+    let there = connections(&world);
+    migrations::clickhouse(&there.clickhouse().unwrap(), &world.clickhouse_database)
+        .await
+        .unwrap();
+    let secrets = Secrets::open(&there).await.unwrap();
+    let commands = write_side::open(&there, &secrets).await.unwrap();
+    let opened = account::open(&commands, &secrets.api_keys, "Test")
+        .await
+        .unwrap();
+    let mut owner = world.owner().await;
+    let mut running = Vec::new();
+    for (name, roles) in PARTS {
+        let login = format!("t_{}", Uuid::now_v7().simple());
+        let roles: Vec<String> = roles
+            .iter()
+            .map(|role| format!("proofline_{role}"))
+            .collect();
+        let make = format!(
+            "create role {login} login password 'secret'; grant {} to {login}",
+            roles.join(", ")
+        );
+        owner.execute(&*make).await.unwrap();
+        let (events, keys) = (
+            as_login(&world.database_url, &login),
+            as_login(&world.keys_url, &login),
+        );
+        let mut session = PgConnection::connect(&events).await.unwrap();
+        for role in ROLES {
+            let became = session.execute(&*format!("set role {role}")).await;
+            assert_eq!(
+                became.is_ok(),
+                roles.iter().any(|own| own == role),
+                "{name} as {role}"
+            );
+        }
+        let environment = [("DATABASE_URL", &*events), ("KEYS_DATABASE_URL", &*keys)];
+        running.push((Part::start(name, &world, &environment).await, login));
+    }
+    let (write_api, read_api) = (&running[0].0.url, &running[1].0.url);
+    let client = Client::new();
+    let registered = client
+        .post(format!("{write_api}/v1/sites"))
+        .bearer_auth(&opened.key)
+        .json(&json!({ "name": "Trail", "domain": "trail.example.com" }));
+    let registered = registered.send().await.unwrap();
+    assert_eq!(registered.status(), 201);
+    let registered: Value = registered.json().await.unwrap();
+    let site = format!("{read_api}/v1/sites/{}", registered["id"].as_str().unwrap());
+    let shown = async || {
+        client
+            .get(&site)
+            .bearer_auth(&opened.key)
+            .send()
+            .await
+            .unwrap()
+            .status()
+    };
+    until(
+        async || shown().await == 200,
+        || "the site is not shown".to_owned(),
+    )
+    .await;
+    running[0]
+        .0
+        .shows("sealed and anchored", |metrics| {
+            metrics.value("proofline_sealed_position") == Some(2.0)
+        })
+        .await;
+    for (part, login) in running {
+        part.stop().await;
+        owner.execute(&*format!("drop role {login}")).await.unwrap();
     }
 }

@@ -61,6 +61,21 @@ impl EventLog {
         .collect()
     }
 
+    /// Whether events of the tenant wait behind one that a served version of a projection can't take.
+    pub async fn has_waiting(&self, tenant: Uuid) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar!(
+            r#"select exists (
+                 select from es.parked_keys k left join es.active_view v on v.name = k.name
+                 where coalesce(v.version, k.version) = k.version
+                   and exists (select from es.events e
+                               where e.tenant_id = $1 and e.bucket = k.bucket and e.position >= k.position_from)
+               ) as "waiting!""#,
+            tenant
+        )
+        .fetch_one(&self.pool)
+        .await
+    }
+
     /// The events at these positions, in order.
     pub async fn read_at(&self, positions: &[i64]) -> Result<Vec<RecordedEvent>, sqlx::Error> {
         sqlx::query_file_as!(EventRow, "sql/select_events_at.sql", positions)

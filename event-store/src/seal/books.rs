@@ -24,6 +24,10 @@ pub enum SealError {
     Key(#[source] VaultError),
     #[error("the new key signs from now on, but the one before it could not be destroyed")]
     DestroyKey(#[source] VaultError),
+    #[error(
+        "the new key signs from now on, but an anchor does not know it yet: it is told with the next head, and nothing need be done again"
+    )]
+    NotAnchored(#[source] Box<SealError>),
     #[error("the key database holds another signing key {number} than the one that was introduced")]
     OtherKey { number: u32 },
     #[error("could not ask anchor {name} what was signed")]

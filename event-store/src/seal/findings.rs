@@ -14,6 +14,8 @@ const LISTED_MAX: usize = 1_000;
 const TRIED_MAX: usize = 256;
 /// How many rows are tried in vain before others are taken for altered.
 const HOMELESS_MAX: usize = 1_000;
+/// How many findings are kept until there are enough that come first.
+const FOUND_MAX: usize = 100_000;
 /// How many vacant places may still be somebody's.
 const VACANT_MAX: usize = 100_000;
 
@@ -123,10 +125,11 @@ impl Findings {
         self.push(Finding::Inserted { position });
     }
 
-    pub(super) fn add(&mut self, found: Vec<Finding>) {
+    pub(super) fn add(&mut self, (found, uncounted): (Vec<Finding>, u64)) {
         for finding in found {
             self.push(finding);
         }
+        self.count += uncounted;
     }
 
     fn push(&mut self, finding: Finding) {
@@ -163,6 +166,8 @@ pub(super) struct Comparison {
     /// By how much the last row was moved.
     by: i64,
     found: Vec<Finding>,
+    /// How many more there are than are kept.
+    uncounted: u64,
 }
 
 impl Comparison {
@@ -174,6 +179,7 @@ impl Comparison {
             vacant: BTreeMap::new(),
             by: 0,
             found: Vec::new(),
+            uncounted: 0,
         }
     }
 
@@ -187,8 +193,8 @@ impl Comparison {
         }
     }
 
-    /// What was found, in order.
-    pub(super) fn finish(mut self) -> Vec<Finding> {
+    /// What was found, in order, and how much more.
+    pub(super) fn finish(mut self) -> (Vec<Finding>, u64) {
         for (position, _) in std::mem::take(&mut self.strays) {
             self.settle(position);
         }
@@ -196,7 +202,7 @@ impl Comparison {
             join(&mut self.found, Finding::missing(position));
         }
         self.found.sort_by_key(Finding::place);
-        self.found
+        (self.found, self.uncounted)
     }
 
     /// Where a row stood: as far away as the last one that was moved, or else anywhere near. Only positions from `from` on are
@@ -216,6 +222,9 @@ impl Comparison {
 
     fn moved(&mut self, position: i64, home: i64) {
         self.vacant.remove(&home);
+        if position == home {
+            return; // another row had come there first
+        }
         self.by = position - home;
         let moved = Finding::Moved {
             from: position,
@@ -239,6 +248,10 @@ impl Comparison {
 
     /// What is kept in mind does not grow with the log.
     fn forget(&mut self) {
+        if self.found.len() > FOUND_MAX {
+            self.found.sort_by_key(Finding::place);
+            self.uncounted += self.found.drain(LISTED_MAX..).count() as u64;
+        }
         let many = self.strays.len().saturating_sub(HOMELESS_MAX);
         let settled: Vec<_> = self.strays.drain(..many).collect();
         for (position, _) in settled {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use ed25519_dalek::SigningKey;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -226,18 +226,29 @@ impl Sealer {
         Ok(())
     }
 
-    /// Introduces a new signing key, which signs from the next head on, and destroys the one before it.
-    pub async fn rotate(&self) -> Result<PublicKey, SealError> {
-        let (mut tx, log) = loop {
+    /// Asks every anchor, also where nothing is to be signed for the log: before something else is signed.
+    pub async fn ask_anchors(&self) -> Result<(), SealError> {
+        let (tx, _) = self.asked().await?;
+        tx.commit().await.map_err(SealError::Write)
+    }
+
+    /// What was asked about, and nobody signs on top of meanwhile.
+    async fn asked(&self) -> Result<(Transaction<'static, Postgres>, Log), SealError> {
+        loop {
             let seen = self.ask(&self.look().await?).await?;
             let mut tx = begin(&self.pool).await.map_err(SealError::Write)?;
             lock(&mut tx).await?;
             let log = look(&mut tx).await?;
             if seen.is_about(&log) {
                 seen.compare(&mut tx).await?;
-                break (tx, log);
+                return Ok((tx, log));
             }
-        };
+        }
+    }
+
+    /// Introduces a new signing key, which signs from the next head on, and destroys the one before it.
+    pub async fn rotate(&self) -> Result<PublicKey, SealError> {
+        let (mut tx, log) = self.asked().await?;
         let chain = books::chain(&mut tx).await?.ok_or(SealError::NoKey)?;
         let last = chain.last().ok_or(SealError::NoKey)?;
         let introducer = self.signer(last).await?;
@@ -249,7 +260,8 @@ impl Sealer {
         let chain = books::chain(&mut tx).await?.ok_or(SealError::NoKey)?;
         tx.commit().await.map_err(SealError::Write)?;
         tracing::info!(number, key = %key, "introduced a new signing key");
-        self.anchor_keys(&chain).await?;
+        let anchored = self.anchor_keys(&chain).await;
+        anchored.map_err(|error| SealError::NotAnchored(error.into()))?;
         self.destroy_before(number).await?;
         Ok(key)
     }

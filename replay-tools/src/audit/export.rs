@@ -56,6 +56,10 @@ pub(super) async fn run(
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
     ensure!(args.from >= 1, "positions begin at 1");
+    sealer
+        .ask_anchors()
+        .await
+        .context("could not compare the log with the anchor")?;
     // What is exported is proven, so what was appended just now is signed for first.
     sealer
         .seal(Due::Now)

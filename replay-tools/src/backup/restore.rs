@@ -290,16 +290,17 @@ impl Rising {
         self.run("alter database %I rename to %I", &both).await
     }
 
-    /// Takes its name from it again.
-    async fn sink(&mut self) -> Result<(), BackupError> {
-        let name = self.name.clone();
-        let both = [&*name, &*rising(&name)];
-        self.run("alter database %I rename to %I", &both).await
-    }
-
     /// Removes it, and ends whatever of ours is connected to it.
     async fn fall(&mut self) {
-        let name = rising(&self.name);
+        self.remove(rising(&self.name)).await;
+    }
+
+    /// The same once it has its name.
+    async fn fall_risen(&mut self) {
+        self.remove(self.name.clone()).await;
+    }
+
+    async fn remove(&mut self, name: String) {
         let drop = "drop database if exists %I with (force)";
         if let Err(left) = self.run(drop, &[&name]).await {
             let left = &left as &dyn std::error::Error;
@@ -323,13 +324,11 @@ async fn rise(keys: &mut Rising, events: &mut Rising) -> Result<(), BackupError>
     keys.clear().await?;
     events.clear().await?;
     keys.rise().await?;
-    match events.rise().await {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            keys.sink().await?;
-            Err(error)
-        }
+    let risen = events.rise().await;
+    if risen.is_err() {
+        keys.fall_risen().await;
     }
+    risen
 }
 
 fn rising(name: &str) -> String {

@@ -139,7 +139,7 @@ pub enum ExportError {
     #[error("could not read where the projections stand")]
     Positions(#[source] PositionError),
     #[error(
-        "the projections have not reached position {position} yet, or an event is parked on the way there"
+        "the projections have not reached position {position} yet, or an event of the account waits behind one that is parked"
     )]
     Behind { position: i64 },
     #[error("the opening could not be noted, so nothing is opened")]
@@ -188,7 +188,7 @@ impl Exports {
         asker: &Asker,
     ) -> Result<Export, ExportError> {
         let (head, incarnation) = self.log.head().await.map_err(ExportError::ReadLog)?;
-        self.reached(head).await?;
+        self.reached(account, head).await?;
         let record = self.record(account, subject).await?;
         let handed_out = match record.record.access() {
             Access::Fulfilled { expires_at } => Some(expires_at),
@@ -268,17 +268,13 @@ impl Exports {
     }
 
     /// What waits behind a parked event was passed, and is not in the read models.
-    async fn reached(&self, head: i64) -> Result<(), ExportError> {
+    async fn reached(&self, account: AccountId, head: i64) -> Result<(), ExportError> {
         let token = self.log.token(head);
         let all = followers();
         let waited = self.positions.wait_for(&all, token, PROJECTED_WITHIN).await;
         let waited = waited.map_err(ExportError::Positions)?;
-        let status = self.positions.status().await;
-        let status = status.map_err(ExportError::Positions)?;
-        let served = status
-            .iter()
-            .filter(|one| one.is_served && one.log == Some(LogName::Events));
-        if waited == Waited::NotReached || served.map(|one| one.parked_keys).sum::<i64>() > 0 {
+        let has_waiting = self.log.has_waiting(account.into()).await;
+        if waited == Waited::NotReached || has_waiting.map_err(ExportError::ReadLog)? {
             return Err(ExportError::Behind { position: head });
         }
         Ok(())
@@ -316,7 +312,11 @@ impl Exports {
                 let page = page.map_err(ExportError::ReadLog)?;
                 let Some(last) = page.last() else { break };
                 sequence = last.sequence;
+                let is_last = page.len() < READ_MAX;
                 events.extend(page);
+                if is_last {
+                    break;
+                }
             }
         }
         events.retain(|event| event.tenant == *account.as_uuid() && event.position <= head);

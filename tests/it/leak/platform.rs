@@ -39,6 +39,8 @@ impl Platform {
         let environment = [
             ("PROOFLINE_LOG", "debug"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector),
+            // What does not fit is dropped.
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "200000"),
         ];
         let mut stage = Stage::set_with(&environment).await;
         // Images of pages in the write-ahead log are compressed by default, and nothing would be found in them.

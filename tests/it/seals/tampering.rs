@@ -223,6 +223,32 @@ async fn nothing_is_signed_over_a_database_that_forgot_what_was_signed() {
     assert_eq!(sealed.found().await, ["position 50 altered"]);
 }
 
+/// Also where nothing is left to be signed for: the log, cut back, is as long as the last head that the database has.
+#[tokio::test]
+async fn nothing_is_exported_of_a_log_that_was_cut_back() {
+    let sealed = Sealed::with(100).await;
+    sealed.seal().await;
+    sealed.append(100).await;
+    sealed.seal().await;
+    sealed
+        .tamper(
+            "delete from es.events where position > 100; delete from es.tree_heads where size = 200;
+             delete from es.anchored_heads where size = 200;
+             update es.tree_tiles set leaves = substr(leaves, 1, 3200)",
+        )
+        .await;
+    let out = sealed.directory().join("bundle");
+    let refused = sealed
+        .replay(&["audit", "export", out.to_str().unwrap()])
+        .await;
+    assert!(!refused.status.success());
+    assert!(
+        said(&refused).contains("holds a head at 200"),
+        "{}",
+        said(&refused)
+    );
+}
+
 /// Nor does it help to call the log another one: it is sealed anew, and found to differ from what it was.
 #[tokio::test]
 async fn a_log_that_was_altered_and_renamed_is_found_to_differ_from_what_it_was() {

@@ -196,11 +196,14 @@ async fn what_became_of_an_order_is_exported_and_nothing_while_events_wait() {
         .is(201);
     let fetch = async || answered(office.it.request(Method::GET, &link_of(&link))).await;
     let mut owner = office.it.world.owner().await;
-    owner
-        .execute("insert into es.parked_keys (name, version, bucket, position_from) values ('subject_list', 1, 7, 1)")
-        .await
-        .unwrap();
+    let own = "insert into es.parked_keys (name, version, bucket, position_from)
+               select 'subject_list', 1, bucket, position from es.events where event_type = 'data_subject.registered'";
+    owner.execute(own).await.unwrap();
     assert_eq!(fetch().await.status, 503);
+    // Another account's is none of theirs.
+    let others = "update es.parked_keys set bucket = (select min(b) from generate_series(0, 1023) b where b not in (select bucket from es.events))";
+    owner.execute(others).await.unwrap();
+    fetch().await.is(200);
     owner.execute("delete from es.parked_keys").await.unwrap();
     // What can't be noted stays closed.
     let (rename, back) = (

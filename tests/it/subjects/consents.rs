@@ -231,7 +231,12 @@ async fn what_was_agreed_to_is_the_text_that_its_version_names() {
     let kept = "select count(*) from es.events where event_type = 'data_subject.consent_granted'";
     assert_eq!(office.it.count(kept).await, 4);
 
-    // Of several at once that give a version its text, one does.
+    // Of several at once that give a version its text, one does, and all who mean the same agree.
+    let names: Vec<String> = (0..12).map(|n| format!("n{n}")).collect();
+    let agreeing = names.iter().map(|name| agree(name, "display", "4", text));
+    for agreed in futures::future::join_all(agreeing).await {
+        agreed.is(200);
+    }
     let texts = ["a", "b", "c", "d", "e", "f"];
     let names = ["u", "v", "w", "x", "y", "z"];
     let agreeing = texts

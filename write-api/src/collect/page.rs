@@ -46,9 +46,13 @@ pub(crate) fn path_of(page: &str) -> Result<String, PageError> {
 
 /// Some shops put a customer's address into a path.
 fn without_addresses(path: &str) -> String {
-    let is_address =
-        |segment: &str| segment.contains('@') || segment.to_ascii_lowercase().contains("%40");
-    let shown = |segment| if is_address(segment) { "-" } else { segment };
+    let shown = |segment| {
+        if domain::holds_address(segment) {
+            "-"
+        } else {
+            segment
+        }
+    };
     path.split('/').map(shown).collect::<Vec<_>>().join("/")
 }
 
