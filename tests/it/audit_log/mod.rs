@@ -426,7 +426,8 @@ async fn replay(it: &Served, arguments: &[&str]) -> String {
 #[tokio::test]
 async fn replay_tells_the_same() {
     let it = Served::start().await;
-    renamed_site(&it).await;
+    let site = renamed_site(&it).await;
+    renamed_site_elsewhere(&it).await;
     let account = it.account.to_string();
     let replay = async |arguments: &[&str]| replay(&it, arguments).await;
     let told = replay(&["audit", "list", &account, "--type", "site.renamed"]).await;
@@ -463,6 +464,30 @@ async fn replay_tells_the_same() {
             .await
             .contains("\"Shoes\" on shoes.example.com was registered")
     );
+    let renamed = replay(&[
+        "audit",
+        "list",
+        &account,
+        "--json",
+        "--type",
+        "site.renamed",
+    ])
+    .await;
+    let renamed: Value = serde_json::from_str(&renamed).unwrap();
+    let (actor, at) = (
+        renamed["actor"].as_str().unwrap(),
+        renamed["recorded_at"].as_str().unwrap(),
+    );
+    for (filters, expected) in [
+        (vec!["--aggregate", "site", "--id", &site], 2),
+        (vec!["--actor", actor], 3),
+        (vec!["--actor", "api_key:nobody"], 0),
+        (vec!["--aggregate", "site", "--from", at], 2),
+        (vec!["--aggregate", "site", "--until", at], 1),
+    ] {
+        let all = [&["audit", "list", &*account, "--json"], &filters[..]].concat();
+        assert_eq!(replay(&all).await.lines().count(), expected, "{filters:?}");
+    }
     let nobody = Uuid::nil().to_string();
     assert_eq!(replay(&["audit", "list", &nobody]).await, "");
 }
