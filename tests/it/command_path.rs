@@ -30,7 +30,7 @@ async fn commands_on(world: &World, store: Store) -> Commands {
     Commands::new(store, telemetry, Secrets::new([1; 32], [2; 32]))
 }
 
-fn call() -> Call {
+pub(crate) fn call() -> Call {
     Call {
         account: AccountId::from(TENANT),
         actor: "test".to_owned(),

@@ -3,9 +3,11 @@
 
 mod anchor;
 mod anchoring;
+mod asking;
 mod audit;
 mod books;
 mod chain;
+mod comparison;
 mod findings;
 mod head;
 pub mod leaf;

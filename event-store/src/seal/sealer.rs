@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use ed25519_dalek::SigningKey;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ pub enum Due {
 pub struct Sealer {
     pub(super) pool: PgPool,
     vault: Vault,
-    anchors: Vec<Anchor>,
+    pub(super) anchors: Vec<Anchor>,
     known: Mutex<Option<Known>>,
     /// Statements of keys that every anchor has.
     anchored_keys: Mutex<usize>,
@@ -62,47 +62,6 @@ impl Known {
     }
 }
 
-/// What stands outside about the log as it was when somebody asked.
-struct Seen {
-    incarnation: Uuid,
-    sealed: Option<SignedHead>,
-    anchors: Vec<SeenAt>,
-}
-
-struct SeenAt {
-    name: String,
-    keys: Vec<Note>,
-    last: Option<SignedHead>,
-}
-
-impl Seen {
-    /// Whether nothing was signed since. What was, has to be asked about as well: it may be forged, too.
-    fn is_about(&self, log: &Log) -> bool {
-        self.incarnation == log.incarnation && self.sealed == log.sealed
-    }
-
-    /// Compares with it. Keys that only an anchor knows are taken over, as after a restore; a head that only an anchor knows
-    /// says that the database was put back or altered, and nothing is signed on top of that.
-    async fn compare(self, tx: &mut PgConnection) -> Result<(), SealError> {
-        for SeenAt { name, keys, last } in self.anchors {
-            let here = books::key_notes(tx).await?;
-            if here.iter().zip(&keys).any(|(here, there)| here != there) {
-                return Err(SealError::OtherKeys { name });
-            }
-            for note in keys.iter().skip(here.len()) {
-                books::write_key(tx, note).await?;
-            }
-            if let Some(last) = last
-                && !books::has_head(tx, &last).await?
-            {
-                let size = last.head.size;
-                return Err(SealError::AnchorAhead { name, size });
-            }
-        }
-        Ok(())
-    }
-}
-
 /// What a round of sealing writes down.
 #[derive(Default)]
 struct Round {
@@ -110,11 +69,11 @@ struct Round {
     heads: Vec<SignedHead>,
 }
 
-struct Log {
-    incarnation: Uuid,
+pub(super) struct Log {
+    pub(super) incarnation: Uuid,
     head: i64,
     now: DateTime<Utc>,
-    sealed: Option<SignedHead>,
+    pub(super) sealed: Option<SignedHead>,
 }
 
 /// The key that signs now.
@@ -226,26 +185,6 @@ impl Sealer {
         Ok(())
     }
 
-    /// Asks every anchor, also where nothing is to be signed for the log: before something else is signed.
-    pub async fn ask_anchors(&self) -> Result<(), SealError> {
-        let (tx, _) = self.asked().await?;
-        tx.commit().await.map_err(SealError::Write)
-    }
-
-    /// What was asked about, and nobody signs on top of meanwhile.
-    async fn asked(&self) -> Result<(Transaction<'static, Postgres>, Log), SealError> {
-        loop {
-            let seen = self.ask(&self.look().await?).await?;
-            let mut tx = begin(&self.pool).await.map_err(SealError::Write)?;
-            lock(&mut tx).await?;
-            let log = look(&mut tx).await?;
-            if seen.is_about(&log) {
-                seen.compare(&mut tx).await?;
-                return Ok((tx, log));
-            }
-        }
-    }
-
     /// Introduces a new signing key, which signs from the next head on, and destroys the one before it.
     pub async fn rotate(&self) -> Result<PublicKey, SealError> {
         let (mut tx, log) = self.asked().await?;
@@ -334,33 +273,9 @@ impl Sealer {
         Ok((sealed, sealed < to))
     }
 
-    async fn look(&self) -> Result<Log, SealError> {
+    pub(super) async fn look(&self) -> Result<Log, SealError> {
         let mut connection = self.pool.acquire().await.map_err(SealError::Read)?;
         look(&mut connection).await
-    }
-
-    /// Asks every anchor what was signed.
-    async fn ask(&self, log: &Log) -> Result<Seen, SealError> {
-        let incarnation = log.incarnation;
-        let mut anchors = Vec::new();
-        for anchor in &self.anchors {
-            let name = anchor.name().to_owned();
-            let failed = |error| SealError::Anchor {
-                name: name.clone(),
-                source: Box::new(error),
-            };
-            let noted = anchoring::anchored(&self.pool, anchor, incarnation).await?;
-            anchors.push(SeenAt {
-                keys: anchor.keys().await.map_err(failed)?,
-                last: anchor.last_head(incarnation, noted).await.map_err(failed)?,
-                name,
-            });
-        }
-        Ok(Seen {
-            incarnation,
-            sealed: log.sealed.clone(),
-            anchors,
-        })
     }
 
     /// The key that signs for this incarnation, which has told so before the first head.
@@ -457,7 +372,7 @@ impl Log {
     }
 }
 
-async fn look(tx: &mut PgConnection) -> Result<Log, SealError> {
+pub(super) async fn look(tx: &mut PgConnection) -> Result<Log, SealError> {
     recognise_cluster(tx).await.map_err(SealError::ReadLog)?;
     let row = sqlx::query!(
         r#"select l.incarnation, clock_timestamp() as "now!",

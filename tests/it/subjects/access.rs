@@ -16,6 +16,7 @@ use tests::World;
 use uuid::Uuid;
 
 use super::Office;
+use crate::command_path::call;
 use crate::served::{Answered, answered, connections, order_of};
 use crate::support::TENANT;
 
@@ -148,15 +149,8 @@ async fn a_link_ends_when_access_is_asked_for_again_and_at_the_latest_when_it_sa
     };
     let call = Call {
         account: link.account_id,
-        actor: "test".to_owned(),
         at: now - TimeDelta::days(8),
-        correlation_id: Uuid::now_v7(),
-        request_id: "r".to_owned(),
-        source: "test",
-        key: None,
-        if_match: None,
-        causation_id: None,
-        reason: None,
+        ..call()
     };
     let subjects = &office.it.commands.subjects;
     subjects
