@@ -56,7 +56,11 @@ fn check_length(text: &str, max: usize) -> Result<&str, TextError> {
 
 /// Whether it may be, or hold, an e-mail address, also as a URL writes one.
 pub fn holds_address(text: &str) -> bool {
-    text.contains(['@', '\u{FF20}', '\u{FE6B}']) || text.to_ascii_lowercase().contains("%40")
+    let text = text.to_ascii_lowercase();
+    text.contains(['@', '\u{FF20}', '\u{FE6B}'])
+        || ["%40", "%ef%bc%a0", "%ef%b9%ab"]
+            .iter()
+            .any(|encoded| text.contains(encoded))
 }
 
 /// Control characters, line breaks, and the marks that reorder the text around them: a name on a shop's page must

@@ -346,8 +346,10 @@ async fn no_process_needs_to_be_able_to_do_more_than_its_part() {
     .await;
     running[0]
         .0
-        .shows("sealed and anchored", |metrics| {
-            metrics.value("proofline_sealed_position") == Some(2.0)
+        .shows("sealed", |metrics| {
+            metrics
+                .value("proofline_sealed_position")
+                .is_some_and(|position| position >= 1.0)
         })
         .await;
     for (part, login) in running {

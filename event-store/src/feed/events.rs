@@ -61,16 +61,21 @@ impl EventLog {
         .collect()
     }
 
-    /// Whether events of the tenant wait behind one that a served version of a projection can't take.
-    pub async fn has_waiting(&self, tenant: Uuid) -> Result<bool, sqlx::Error> {
+    /// Whether events of the tenant wait behind one that a served version of one of these projections can't take.
+    pub async fn has_waiting(
+        &self,
+        tenant: Uuid,
+        projections: &[&str],
+    ) -> Result<bool, sqlx::Error> {
         sqlx::query_scalar!(
             r#"select exists (
                  select from es.parked_keys k left join es.active_view v on v.name = k.name
-                 where coalesce(v.version, k.version) = k.version
+                 where k.name = any($2) and coalesce(v.version, k.version) = k.version
                    and exists (select from es.events e
                                where e.tenant_id = $1 and e.bucket = k.bucket and e.position >= k.position_from)
                ) as "waiting!""#,
-            tenant
+            tenant,
+            projections as _
         )
         .fetch_one(&self.pool)
         .await

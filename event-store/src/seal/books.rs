@@ -25,7 +25,8 @@ pub enum SealError {
     #[error("the new key signs from now on, but the one before it could not be destroyed")]
     DestroyKey(#[source] VaultError),
     #[error(
-        "the new key signs from now on, but an anchor does not know it yet: it is told with the next head, and nothing need be done again"
+        "the new key signs from now on, but an anchor does not know it yet: it is told with the next head, and the key before it is \
+         destroyed by the next process that begins to seal"
     )]
     NotAnchored(#[source] Box<SealError>),
     #[error("the key database holds another signing key {number} than the one that was introduced")]

@@ -273,7 +273,8 @@ impl Exports {
         let all = followers();
         let waited = self.positions.wait_for(&all, token, PROJECTED_WITHIN).await;
         let waited = waited.map_err(ExportError::Positions)?;
-        let has_waiting = self.log.has_waiting(account.into()).await;
+        let names: Vec<&str> = all.iter().map(|projection| projection.name()).collect();
+        let has_waiting = self.log.has_waiting(account.into(), &names).await;
         if waited == Waited::NotReached || has_waiting.map_err(ExportError::ReadLog)? {
             return Err(ExportError::Behind { position: head });
         }

@@ -194,7 +194,16 @@ async fn what_became_of_an_order_is_exported_and_nothing_while_events_wait() {
                select 'subject_list', 1, bucket, position from es.events where event_type = 'data_subject.registered'";
     owner.execute(own).await.unwrap();
     assert_eq!(fetch().await.status, 503);
-    // Another account's is none of theirs.
+    // Neither another account's is theirs, nor what waits of telemetry.
+    owner
+        .execute("update es.parked_keys set name = 'telemetry_counters'")
+        .await
+        .unwrap();
+    fetch().await.is(200);
+    owner
+        .execute("update es.parked_keys set name = 'subject_list'")
+        .await
+        .unwrap();
     let others = "update es.parked_keys set bucket = (select min(b) from generate_series(0, 1023) b where b not in (select bucket from es.events))";
     owner.execute(others).await.unwrap();
     fetch().await.is(200);
