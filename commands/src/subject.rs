@@ -82,11 +82,7 @@ impl Subjects {
         person: &Person,
     ) -> Result<Committed, CommandError> {
         let identity = self.find(call.account, person).await?;
-        match self.link_as(call, subject, identity).await {
-            // It may have been unlinked just then.
-            Err(CommandError::Taken) => self.link_as(call, subject, identity).await,
-            linked => linked,
-        }
+        again_where_taken(|| self.link_as(call, subject, identity)).await
     }
 
     async fn link_as(
@@ -99,7 +95,7 @@ impl Subjects {
         let claim = Claim {
             tags: vec![identity_tag(identity)],
             excluded: vec![
-                excluded(RECORD_TAG, identity, DataSubjectEvent::REGISTERED, 0),
+                excluded(record_tag(identity), DataSubjectEvent::REGISTERED, 0),
                 linked_elsewhere(identity, &linkage),
             ],
         };
@@ -137,12 +133,7 @@ impl Subjects {
         person: &Person,
         consent: NewConsent,
     ) -> Result<Committed, CommandError> {
-        let granted = match self.grant(call, person, consent.clone()).await {
-            // Linked, unlinked, or given its text just then.
-            Err(CommandError::Taken) => self.grant(call, person, consent).await,
-            granted => granted,
-        };
-        match granted {
+        match again_where_taken(|| self.grant(call, person, &consent)).await {
             Err(error) => self.executor.deny(call, call.account.into(), error).await,
             granted => granted,
         }
@@ -152,14 +143,15 @@ impl Subjects {
         &self,
         call: &Call,
         person: &Person,
-        consent: NewConsent,
+        consent: &NewConsent,
     ) -> Result<Committed, CommandError> {
         let (subject, mut claim) = self.find_record(call.account, person).await?;
-        let first = self.first_of_version(call.account, &consent).await?;
+        let first = self.first_of_version(call.account, consent).await?;
         if let Some(Claim { tags, excluded }) = first {
             claim.tags.extend(tags);
             claim.excluded.extend(excluded);
         }
+        let consent = consent.clone();
         let grant = DataSubjectCommand::GrantConsent {
             purpose: consent.purpose,
             text_version: consent.text_version,
@@ -195,15 +187,9 @@ impl Subjects {
                 ))),
             };
         }
-        let unnamed = Excluded {
-            tag: version.clone(),
-            also: Vec::new(),
-            types: vec![granted.to_owned()],
-            after: 0,
-        };
         Ok(Some(Claim {
+            excluded: vec![excluded(version.clone(), granted, 0)],
             tags: vec![version, wording],
-            excluded: vec![unnamed],
         }))
     }
 
@@ -334,15 +320,12 @@ impl Subjects {
         person: &Person,
         command: impl Fn(SubjectId) -> DataSubjectCommand,
     ) -> Result<Committed, CommandError> {
-        let (subject, record) = self.find_record(call.account, person).await?;
-        let claimed = self.claim(call, subject, command(subject), record);
-        match claimed.await {
-            Err(CommandError::Taken) => {
-                let (subject, record) = self.find_record(call.account, person).await?;
-                self.claim(call, subject, command(subject), record).await
-            }
-            claimed => claimed,
-        }
+        let command = &command;
+        again_where_taken(|| async move {
+            let (subject, record) = self.find_record(call.account, person).await?;
+            self.claim(call, subject, command(subject), record).await
+        })
+        .await
     }
 
     /// Under which id a person's record is kept, or would be, and what has to be so for that: a person has one record, their own
@@ -358,12 +341,12 @@ impl Subjects {
             let unlinked = DataSubjectEvent::IDENTITY_UNLINKED;
             let claim = Claim {
                 tags: Vec::new(),
-                excluded: vec![excluded(IDENTITY_TAG, subject, unlinked, since)],
+                excluded: vec![excluded(identity_tag(subject), unlinked, since)],
             };
             return Ok((record, claim));
         }
         let claim = Claim {
-            tags: vec![Tag::new(RECORD_TAG, &subject.to_string())],
+            tags: vec![record_tag(subject)],
             excluded: vec![linked_elsewhere(subject, &linkage)],
         };
         Ok((subject, claim))
@@ -436,6 +419,21 @@ impl Subjects {
     }
 }
 
+/// What a command rested on may not be so any more when it is appended, because somebody else was faster just then.
+async fn again_where_taken<F>(attempt: impl Fn() -> F) -> Result<Committed, CommandError>
+where
+    F: Future<Output = Result<Committed, CommandError>>,
+{
+    match attempt().await {
+        Err(CommandError::Taken) => attempt().await,
+        done => done,
+    }
+}
+
+fn record_tag(subject: SubjectId) -> Tag {
+    Tag::new(RECORD_TAG, &subject.to_string())
+}
+
 fn identity_tag(identity: SubjectId) -> Tag {
     Tag::new(IDENTITY_TAG, &identity.to_string())
 }
@@ -447,12 +445,12 @@ fn linked_elsewhere(identity: SubjectId, linkage: &Linkage) -> Excluded {
         Linkage::None { since } => *since,
     };
     let linked = DataSubjectEvent::IDENTITY_LINKED;
-    excluded(IDENTITY_TAG, identity, linked, since)
+    excluded(identity_tag(identity), linked, since)
 }
 
-fn excluded(tag: &str, subject: SubjectId, event_type: &str, after: i64) -> Excluded {
+fn excluded(tag: Tag, event_type: &str, after: i64) -> Excluded {
     Excluded {
-        tag: Tag::new(tag, &subject.to_string()),
+        tag,
         also: Vec::new(),
         types: vec![event_type.to_owned()],
         after,

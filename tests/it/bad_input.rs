@@ -198,8 +198,8 @@ async fn webhooks_that_the_shop_did_not_sign_are_refused() {
     assert_eq!(it.events().await, before);
 }
 
-#[tokio::test]
-async fn telemetry_that_is_not_to_be_believed_is_refused() {
+/// A platform, and the token of a notification that a page has shown.
+async fn shown() -> (Served, String) {
     let it = Served::start().await;
     let shop = it.shop().await;
     it.deliver(&shop, "orders/create", "w", &order(1))
@@ -207,6 +207,12 @@ async fn telemetry_that_is_not_to_be_believed_is_refused() {
         .is(200);
     it.catch_up().await;
     let token = it.token(&shop).await;
+    (it, token)
+}
+
+#[tokio::test]
+async fn telemetry_that_is_not_to_be_believed_is_refused() {
+    let (it, token) = shown().await;
     let with = |member: &str, value: Value| {
         let mut event = seen(&token, "click");
         event[member] = value;
@@ -271,13 +277,7 @@ async fn telemetry_that_is_not_to_be_believed_is_refused() {
 /// Whatever it sends, and however it is formed.
 #[tokio::test]
 async fn nothing_is_kept_of_a_browser_that_opts_out() {
-    let it = Served::start().await;
-    let shop = it.shop().await;
-    it.deliver(&shop, "orders/create", "w", &order(1))
-        .await
-        .is(200);
-    it.catch_up().await;
-    let token = it.token(&shop).await;
+    let (it, token) = shown().await;
     let batch = json!({ "events": [seen(&token, "impression")] });
     for body in [&batch, &json!({})] {
         let sent = it.request(Method::POST, "/collect").json(body);
@@ -295,13 +295,7 @@ async fn nothing_is_kept_of_a_browser_that_opts_out() {
 #[tokio::test]
 async fn a_compressed_batch_is_taken_and_a_bomb_is_not() {
     use std::io::Write as _;
-    let it = Served::start().await;
-    let shop = it.shop().await;
-    it.deliver(&shop, "orders/create", "w", &order(1))
-        .await
-        .is(200);
-    it.catch_up().await;
-    let token = it.token(&shop).await;
+    let (it, token) = shown().await;
     let gzip = |bytes: &[u8]| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         encoder.write_all(bytes).unwrap();

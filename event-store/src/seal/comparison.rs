@@ -34,7 +34,7 @@ pub(super) struct Comparison {
     by: i64,
     found: Vec<Finding>,
     /// How many more there are than are kept.
-    uncounted: u64,
+    unlisted: u64,
 }
 
 impl Comparison {
@@ -46,7 +46,7 @@ impl Comparison {
             vacant: BTreeMap::new(),
             by: 0,
             found: Vec::new(),
-            uncounted: 0,
+            unlisted: 0,
         }
     }
 
@@ -69,7 +69,7 @@ impl Comparison {
             join(&mut self.found, Finding::missing(position));
         }
         self.found.sort_by_key(Finding::place);
-        (self.found, self.uncounted)
+        (self.found, self.unlisted)
     }
 
     /// Where a row stood: as far away as the last one that was moved, or else anywhere near. Only positions from `from` on are
@@ -117,7 +117,7 @@ impl Comparison {
     fn forget(&mut self) {
         if self.found.len() > FOUND_MAX {
             self.found.sort_by_key(Finding::place);
-            self.uncounted += self.found.drain(LISTED_MAX..).count() as u64;
+            self.unlisted += self.found.drain(LISTED_MAX..).count() as u64;
         }
         let many = self.strays.len().saturating_sub(HOMELESS_MAX);
         let settled: Vec<_> = self.strays.drain(..many).collect();

@@ -113,11 +113,11 @@ impl Findings {
         self.push(Finding::Inserted { position });
     }
 
-    pub(super) fn add(&mut self, (found, uncounted): (Vec<Finding>, u64)) {
+    pub(super) fn add(&mut self, (found, unlisted): (Vec<Finding>, u64)) {
         for finding in found {
             self.push(finding);
         }
-        self.count += uncounted;
+        self.count += unlisted;
     }
 
     fn push(&mut self, finding: Finding) {

@@ -336,11 +336,11 @@ async fn remove(tx: &mut PgConnection, tenant: Uuid, subjects: &[Uuid]) -> Resul
     retire(tx, &wrapped_by).await
 }
 
-/// Tells the key database of one of the provider's keys.
-pub(super) async fn announce(tx: &mut PgConnection, id: &str) -> Result<(), VaultError> {
+/// Tells the key database of some of the provider's keys.
+pub(super) async fn announce(tx: &mut PgConnection, ids: &[String]) -> Result<(), VaultError> {
     sqlx::query!(
-        "insert into keys.provider_key (id) values ($1) on conflict do nothing",
-        id
+        "insert into keys.provider_key (id) select unnest($1::text[]) on conflict do nothing",
+        ids
     )
     .execute(tx)
     .await
@@ -375,7 +375,7 @@ pub(super) async fn succeed(tx: &mut PgConnection, old: &str, new: &str) -> Resu
 
 /// Keeps a wrapping key from being retired until the transaction ends. Answers whether it can still be used.
 async fn hold(tx: &mut PgConnection, provider_key_id: &str) -> Result<bool, VaultError> {
-    announce(tx, provider_key_id).await?;
+    announce(tx, &[provider_key_id.to_owned()]).await?;
     let held = sqlx::query_scalar!(
         "select id from keys.provider_key where id = $1 and retired_at is null for share",
         provider_key_id

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::copies::{Copied, CopiedTree, FOLDER};
+use super::erasure::{announce, retire};
 use super::trees::TreeId;
 use super::{KeyBucket, PLATFORM, Vault, VaultError};
 use crate::PlacePath;
@@ -152,17 +153,8 @@ impl Vault {
             wrapped_by.push(key.wrapped_by.clone());
             holds.push(held.to_owned());
         }
-        let announced: Vec<String> = BTreeSet::from_iter(wrapped_by.clone())
-            .into_iter()
-            .collect();
         let mut tx = begin(&self.keys).await.map_err(VaultError::StoreKey)?;
-        sqlx::query!(
-            "insert into keys.provider_key (id) select unnest($1::text[]) on conflict do nothing",
-            &announced
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(VaultError::StoreKey)?;
+        announce(&mut tx, &wrapped_by).await?;
         let taken = sqlx::query!(
             "insert into keys.subject as s (subject_id, tenant_id, bucket, provider_key_id, wrapped_key, holds)
              select * from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::bytea[], $6::text[])
@@ -225,14 +217,8 @@ impl Vault {
             .map(|outdated| (outdated.key_id, outdated.wrapped_by))
             .unzip();
         let mut tx = begin(&self.keys).await.map_err(VaultError::StoreKey)?;
-        sqlx::query!(
-            "insert into keys.provider_key as k (id, retired_at) select id, clock_timestamp() from (select distinct unnest($1::text[])) n(id)
-             on conflict (id) do update set retired_at = coalesce(k.retired_at, excluded.retired_at)",
-            &wrapped_by
-        )
-        .execute(&mut *tx)
-        .await
-        .map_err(VaultError::StoreKey)?;
+        announce(&mut tx, &wrapped_by).await?;
+        retire(&mut tx, &wrapped_by).await?;
         sqlx::query!(
             "insert into keys.successor (provider_key_id, successor_id)
              select distinct n.wrapped_by, s.provider_key_id from unnest($1::uuid[], $2::text[]) n(id, wrapped_by)

@@ -436,7 +436,7 @@ enum Replaced {
 
 /// Keeps two wrapping keys from being retired by others until the transaction ends. Answers whether the new one can be used.
 async fn hold(tx: &mut PgConnection, old: &str, new: &str) -> Result<bool, VaultError> {
-    announce(tx, new).await?;
+    announce(tx, &[new.to_owned()]).await?;
     // In the order in which everybody locks them.
     let held = sqlx::query!(
         r#"select id, retired_at is null as "usable!" from keys.provider_key where id in ($1, $2) order by id for update"#,

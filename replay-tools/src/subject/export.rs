@@ -304,26 +304,26 @@ impl Exports {
         let activities = activities.filter(|stream| stream.aggregate_type == Activity::TYPE);
         streams.extend(activities.cloned());
         for stream in &streams {
-            let mut sequence = 0;
-            loop {
-                let page = self
-                    .log
-                    .read_stream(stream, sequence, READ_MAX as i64)
-                    .await;
-                let page = page.map_err(ExportError::ReadLog)?;
-                let Some(last) = page.last() else { break };
-                sequence = last.sequence;
-                let is_last = page.len() < READ_MAX;
-                events.extend(page);
-                if is_last {
-                    break;
-                }
-            }
+            events.extend(self.stream(stream).await?);
         }
         events.retain(|event| event.tenant == *account.as_uuid() && event.position <= head);
         events.sort_by_key(|event| event.position);
         events.dedup_by_key(|event| event.position);
         Ok(events)
+    }
+
+    async fn stream(&self, stream: &StreamId) -> Result<Vec<RecordedEvent>, ExportError> {
+        let mut events: Vec<RecordedEvent> = Vec::new();
+        loop {
+            let sequence = events.last().map_or(0, |last| last.sequence);
+            let page = self.log.read_stream(stream, sequence, READ_MAX as i64);
+            let page = page.await.map_err(ExportError::ReadLog)?;
+            let is_last = page.len() < READ_MAX;
+            events.extend(page);
+            if is_last {
+                return Ok(events);
+            }
+        }
     }
 
     async fn exported(

@@ -113,6 +113,16 @@ async fn what_is_held_about_a_person_is_handed_out_by_a_link_and_noted() {
     fetched.problem(429, "rate-limited");
 }
 
+impl Office {
+    /// Answers who asks what is held about them.
+    async fn hand_out(&self, record: &str) -> Answered {
+        let asked = format!("{record}/access-requests");
+        self.enter(&asked, json!({})).await.is(200);
+        let exports = format!("{record}/exports");
+        self.enter(&exports, json!({})).await.is(201)
+    }
+}
+
 fn link_of(answer: &Answered) -> String {
     format!("{}?format=json", answer.body["url"].as_str().unwrap())
 }
@@ -127,8 +137,7 @@ async fn a_link_ends_when_access_is_asked_for_again_and_at_the_latest_when_it_sa
         format!("{record}/access-requests"),
         format!("{record}/exports"),
     );
-    office.enter(&asked, json!({})).await.is(200);
-    let first = link_of(&office.enter(&exports, json!({})).await.is(201));
+    let first = link_of(&office.hand_out(&record).await);
     let fetch = async |url: &str| answered(office.it.request(Method::GET, url)).await;
     fetch(&first).await.is(200);
     office.enter(&asked, json!({})).await.is(200);
@@ -182,12 +191,7 @@ async fn what_became_of_an_order_is_exported_and_nothing_while_events_wait() {
             .is(200);
     }
     let record = office.record_of("Anna").await;
-    let asked = format!("{record}/access-requests");
-    office.enter(&asked, json!({})).await.is(200);
-    let link = office
-        .enter(&format!("{record}/exports"), json!({}))
-        .await
-        .is(201);
+    let link = office.hand_out(&record).await;
     let fetch = async || answered(office.it.request(Method::GET, &link_of(&link))).await;
     let mut owner = office.it.world.owner().await;
     let own = "insert into es.parked_keys (name, version, bucket, position_from)
